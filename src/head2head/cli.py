@@ -1,0 +1,76 @@
+"""`head2head VERB`: training verbs go through the door, the rest is an ordinary command line."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Which pooling head should I put on BERT? Fine-tune encoders with swappable heads and compare them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def train(context: typer.Context) -> None:
+    """One run, in Hydra's key=value form: head2head train head=mean task=rte (the same as train.py)."""
+    from head2head import door
+
+    door.train(context.args)
+
+
+@app.command()
+def outputs(
+    text: Annotated[str, typer.Argument(help="What the encoder reads.")],
+    pair: Annotated[str | None, typer.Option(help="A second text, read as the second segment.")] = None,
+    encoder: Annotated[str, typer.Option(help="Name of an encoder, hub id or folder.")] = "minilm",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the encoder's four outputs for a text, and what every pool makes of them."""
+    from head2head.door import one_line_errors
+
+    def work() -> None:
+        from head2head.outputs import describe, show
+
+        description = describe(text, pair, encoder)
+        show(description, json)
+
+    one_line_errors(work)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)],
+    split: Annotated[str, typer.Option(help="Split of the run's task, or of --task.")] = "test",
+    input: Annotated[
+        Path | None,
+        typer.Option(
+            help="Own file instead: csv, tsv, jsonl or parquet with text, text_pair, label; a column file for tokens."
+        ),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Another task with the same labels: ax for a run on mnli.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the data lie, if not where the run found them.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Where predictions go (parquet); by default the run's folder.")
+    ] = None,
+) -> None:
+    """Score a finished run on another split or file, and write its predictions."""
+    from head2head.door import one_line_errors
+
+    def work() -> None:
+        from head2head.evaluate import evaluate as evaluate_run
+
+        evaluate_run(run, split, input, task, data_dir, output)
+
+    one_line_errors(work)
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,181 @@
+"""The yaml files: what they offer, and one configuration composed from them. Imports no torch."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from head2head.errors import UserError, did_you_mean
+
+_PACKAGED = Path(__file__).parent / "configs"
+CONFIGS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "configs"
+
+
+def folders() -> list[Path]:
+    """Where configurations are looked for: the package's own, then `configs/` in the working directory."""
+    own = Path.cwd() / "configs"
+    return [CONFIGS] if not own.is_dir() or own.samefile(CONFIGS) else [CONFIGS, own]
+
+
+def options(group: str) -> dict[str, Path]:
+    """The choices of a group (`head`, `head/pool`, `task` ...) and their files.
+
+    Raises:
+        UserError: one of the user's own files has the name of a built-in one, which would hide it.
+    """
+    found: dict[str, Path] = {}
+    for folder in folders():
+        for path in sorted((folder / group).glob("*.yaml")):
+            if path.stem in found:
+                raise UserError(f"{path}: there is a built-in {group} of that name; give the file another name")
+            found[path.stem] = path
+    return found
+
+
+def groups() -> list[str]:
+    """Every group that can be chosen from: encoder, head, head/layers, ..."""
+    return sorted({str(path.parent.relative_to(folder)) for folder in folders() for path in folder.glob("*/**/*.yaml")})
+
+
+def description(path: Path) -> str:
+    """What a yaml file says of itself: the comment in its first line."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+def compose(overrides: Sequence[str]) -> dict[str, Any]:
+    """The resolved configuration for some overrides, as plain dicts, lists, strings and numbers.
+
+    Raises:
+        UserError: an unknown name or a value that does not parse.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    check_names(overrides)
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            config = hydra_compose("train", overrides=[*overrides, *search_path()])
+            OmegaConf.resolve(config)
+            missing = sorted(OmegaConf.missing_keys(config))
+            if missing:
+                raise UserError(f"{missing[0]} has no value; give {missing[0]}=VALUE")
+            return OmegaConf.to_container(config)  # type: ignore[return-value]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_one_line(error, overrides)) from None
+
+
+def search_path() -> list[str]:
+    """The override that puts the user's own `configs/` on Hydra's search path."""
+    return [f"hydra.searchpath=['file://{folder}']" for folder in folders()[1:]]
+
+
+def check_names(overrides: Sequence[str]) -> None:
+    """Check that each `group=choice` names an existing choice, sweeps over several included.
+
+    Raises:
+        UserError: it does not, with the near names.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    known = groups()
+    for text in overrides:
+        try:
+            override = OverridesParser.create().parse_override(text)
+        except HydraException:
+            raise UserError(f"{text}: not of the form key=value (quote values that hold = or ,)") from None
+        group = override.get_key_element().lstrip("+~")
+        if group not in known or override.is_delete():
+            continue
+        values = override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_string()]
+        choices = options(group)
+        for value in values:
+            if value.strip("'\"") not in choices:
+                raise UserError(f"unknown {group} {value!r}; {did_you_mean(value, choices)}")
+
+
+def _one_line(error: Exception, overrides: Sequence[str]) -> str:
+    """Hydra's and OmegaConf's messages in one line, with the near names where a key is unknown."""
+    while not str(error) and error.__cause__ is not None:
+        error = error.__cause__  # type: ignore[assignment]
+    text = str(error)
+    unknown = re.search(r"Could not override '([^']+)'", text)
+    if unknown is None:
+        return " ".join(line.strip() for line in text.splitlines() if line.strip())
+    name = unknown.group(1)
+    if name in ("head/pool", "head.pool"):
+        return "a token head (ner) reads every word and has no pool; leave out head/pool"
+    keys = known_keys([o for o in overrides if "=" in o and o.partition("=")[0] in groups()])
+    return (
+        f"unknown setting {name}; {did_you_mean(name, keys)}"
+        if near(name, keys)
+        else f"unknown setting {name}; see --help"
+    )
+
+
+def near(name: str, known: Sequence[str]) -> bool:
+    """Whether some known name is close to this one."""
+    return "did you mean" in did_you_mean(name, known)
+
+
+def known_keys(choices: Sequence[str]) -> list[str]:
+    """Every dotted setting of the configuration under some choices, and every group."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from omegaconf import OmegaConf
+
+    def walk(node: dict, prefix: str) -> list[str]:
+        found = []
+        for key, value in node.items():
+            found.append(f"{prefix}{key}")
+            if isinstance(value, dict):
+                found += walk(value, f"{prefix}{key}.")
+        return found
+
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = OmegaConf.to_container(hydra_compose("train", overrides=list(choices)))
+        return [*walk(config, ""), *groups()]  # type: ignore[arg-type]
+
+
+@functools.cache
+def _parts(group: str) -> dict[str, dict[str, Any]]:
+    return {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in options(group).items()}
+
+
+def head_label(head: dict[str, Any]) -> str:
+    """A head's name in folders and tables, made of its parts and never of the file it started from.
+
+    layers - pool (`ner` for token heads) - classifier, with `last` and `linear` left out, since they are
+    what everybody takes. A setting that differs from the part's own file is written behind it.
+
+    >>> head_label({"layers": {"_target_": "...Layer", "index": -2}, "pool": {...mean}, "classifier": {...linear}})
+    'second_to_last-mean'
+    """
+    layers = _part_label("head/layers", head["layers"])
+    middle = _part_label("head/pool", head["pool"]) if "pool" in head else "ner"
+    classifier = _part_label("head/classifier", head["classifier"])
+    own = {name: head[name] for name in ("subword", "dropout") if head.get(name) not in (None, "first")}
+    label = "-".join([layers] * (layers != "last") + [middle] + [classifier] * (classifier != "linear"))
+    return label + "".join(f"-{name}_{value}" for name, value in own.items())
+
+
+def _part_label(group: str, part: dict[str, Any]) -> str:
+    """The file of the group that is nearest to a part, and the settings that differ from it."""
+
+    def differences(settings: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in part.items() if settings.get(name, "???") != value}
+
+    files = {name: s for name, s in _parts(group).items() if s["_target_"] == part["_target_"]}
+    if not files:
+        return part["_target_"].rpartition(".")[2].lower()
+    name = min(files, key=lambda name: (len(differences(files[name])), "???" not in files[name].values()))
+    return name + "".join(f"_{setting}_{value}" for setting, value in differences(files[name]).items())

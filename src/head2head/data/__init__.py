@@ -1,0 +1,1 @@
+"""Data: readers that turn every source into one shape, tokenization, batching."""

@@ -1,0 +1,182 @@
+"""Which rows form a batch, and the tensors they become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import Tensor
+
+from head2head.seeds import derive
+
+POOL = 64  # batches that are sorted by length together; more saves padding, fewer mixes better
+IGNORED = -100  # a label that no loss and no metric counts
+
+
+@dataclass(frozen=True)
+class Step:
+    """Rows of one micro-batch, and how many labels its optimizer step has over all micro-batches and ranks."""
+
+    rows: np.ndarray
+    labels_in_step: int
+
+
+class TrainBatches:
+    """Length-bucketed batches whose order is a pure function of seed and epoch: the same for every head.
+
+    A batch is what one optimizer step sees. It is dealt out over ranks and accumulated micro-batches, so
+    that a result does not depend on how it was cut. A share that would be empty gets one row, unlabelled.
+
+    Args:
+        lengths: (N,) word pieces of each row.
+        labels: (N,) number of labels of each row.
+    """
+
+    def __init__(
+        self,
+        lengths: np.ndarray,
+        labels: np.ndarray,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        accumulate: int = 1,
+    ):
+        self.lengths, self.labels = lengths, labels
+        self.batch_size, self.seed = batch_size, seed
+        self.rank, self.world_size, self.accumulate = rank, world_size, accumulate
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.lengths) // self.batch_size) * self.accumulate
+
+    def order(self) -> list[np.ndarray]:
+        """The epoch's batches: shuffled, sorted by length within a pool, cut, shuffled again."""
+        rng = np.random.default_rng(derive(self.seed, "order", self.epoch))
+        rows = rng.permutation(len(self.lengths))
+        size = self.batch_size * POOL
+        pools = [rows[i : i + size] for i in range(0, len(rows), size)]
+        pools = [pool[np.argsort(self.lengths[pool], kind="stable")] for pool in pools]
+        batches = [pool[i : i + self.batch_size] for pool in pools for i in range(0, len(pool), self.batch_size)]
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+    def __iter__(self) -> Iterator[Step]:
+        shares = self.world_size * self.accumulate
+        for batch in self.order():
+            total = int(self.labels[batch].sum())
+            for micro in range(self.accumulate):
+                yield Step(batch[micro * self.world_size + self.rank :: shares], total)
+
+
+class EvaluationBatches:
+    """Every row once, longest first, cut so that a batch holds at most `tokens` word pieces, padding included."""
+
+    def __init__(self, lengths: np.ndarray, tokens: int, rank: int = 0, world_size: int = 1):
+        order = np.argsort(-lengths, kind="stable")
+        batches, start = [], 0
+        while start < len(order):
+            size = max(1, tokens // int(lengths[order[start]]))
+            batches.append(order[start : start + size])
+            start += size
+        self.batches = batches[rank::world_size]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Step]:
+        return (Step(batch, 0) for batch in self.batches)
+
+
+class Ragged:
+    """A column of lists as one flat array: row i is `values[offsets[i]:offsets[i + 1]]`. Memory-mapped
+    columns stay on disk."""
+
+    def __init__(self, dataset: Dataset, column: str):
+        chunks = dataset.with_format("arrow")[:][column].combine_chunks()
+        self.values: np.ndarray = chunks.flatten().to_numpy(zero_copy_only=False)
+        self.offsets = np.concatenate(([0], np.cumsum(chunks.value_lengths().to_numpy(zero_copy_only=False))))
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(N,) length of each row."""
+        return np.diff(self.offsets)
+
+    def padded(self, rows: np.ndarray, fill: int) -> np.ndarray:
+        """(len(rows), longest) with `fill` behind each row's values."""
+        lengths = self.lengths_of(rows)
+        table = np.full((len(rows), int(lengths.max(initial=0))), fill, dtype=np.int64)
+        for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+            table[place, :length] = self.values[self.offsets[row] : self.offsets[row] + length]
+        return table
+
+    def lengths_of(self, rows: np.ndarray) -> np.ndarray:
+        """Length of the given rows."""
+        return self.offsets[rows + 1] - self.offsets[rows]
+
+
+class TokenizedRows(torch.utils.data.Dataset):
+    """Tokenized rows that hand out whole padded batches (padding on the right).
+
+    A batch is a dict: `input_ids`, `attention_mask`, `token_type_ids`, `special_tokens_mask` (B, T);
+    `units`, the number of each prediction in the split, and `labels`, -100 where nothing is scored: (B,)
+    for sentence tasks, (B, W) for token tasks; `words` (B, W, 2), pieces of each word; `labels_in_step`.
+
+    Args:
+        dataset: what `tokenize` made.
+        kind: "sentence" or "token".
+        pad: number of the padding word piece.
+    """
+
+    def __init__(self, dataset: Dataset, kind: str, pad: int):
+        self.kind, self.pad = kind, pad
+        self.input_ids = Ragged(dataset, "input_ids")
+        self.token_type_ids = Ragged(dataset, "token_type_ids")
+        self.special_tokens_mask = Ragged(dataset, "special_tokens_mask")
+        self.words_lost = np.asarray(dataset["words_lost"])
+        self.lengths = self.input_ids.lengths
+        if kind == "token":
+            self.starts, self.ends, self.units = (Ragged(dataset, name) for name in ("starts", "ends", "units"))
+            self.labels = Ragged(dataset, "labels") if "labels" in dataset.column_names else None
+            owned = np.concatenate(([0], np.cumsum(self.units.values >= 0)))
+            self.label_counts = owned[self.units.offsets[1:]] - owned[self.units.offsets[:-1]]
+        else:
+            self.label = np.asarray(dataset["label"]) if "label" in dataset.column_names else None
+            self.label_counts = np.ones(len(dataset), dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitems__(self, step: Step) -> dict[str, Tensor | int]:
+        """The batch of one micro-step; torch's loader hands over what the batch sampler yields."""
+        rows, empty = step.rows, len(step.rows) == 0
+        if empty:
+            rows = np.zeros(1, dtype=np.int64)
+        lengths = self.input_ids.lengths_of(rows)
+        mask = np.arange(int(lengths.max())) < lengths[:, None]
+        arrays = {
+            "input_ids": self.input_ids.padded(rows, self.pad),
+            "attention_mask": mask.astype(np.int64),
+            "token_type_ids": self.token_type_ids.padded(rows, 0),
+            "special_tokens_mask": self.special_tokens_mask.padded(rows, 1),
+        }
+        if self.kind == "token":
+            arrays["words"] = np.stack([self.starts.padded(rows, 0), self.ends.padded(rows, 0)], axis=-1)
+            arrays["units"] = self.units.padded(rows, -1)
+            if self.labels is not None:
+                arrays["labels"] = self.labels.padded(rows, IGNORED)
+        else:
+            arrays["units"] = rows.astype(np.int64)
+            if self.label is not None:
+                arrays["labels"] = self.label[rows]
+        if empty:
+            arrays["labels"] = np.full_like(arrays["labels"], IGNORED)
+        batch: dict[str, Tensor | int] = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
+        batch["labels_in_step"] = step.labels_in_step
+        return batch

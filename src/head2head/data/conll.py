@@ -1,0 +1,145 @@
+"""Token data in column files (Tjong Kim Sang and De Meulder 2003): one word a line, its tag in a column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from head2head.data.files import numbered_lines
+from head2head.data.task import Task, from_hub
+from head2head.entities import detect_scheme, iob2_labels, parse_tag, to_iob2
+from head2head.errors import UserError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+DOCSTART = "-DOCSTART-"
+
+
+@dataclass
+class Sentences:
+    """What a column file holds; `lines` has the line number of each word."""
+
+    tokens: list[list[str]]
+    tags: list[list[str]]
+    documents: list[int]
+    lines: list[list[int]]
+
+
+@dataclass(kw_only=True)
+class Conll(Task):
+    """Own token data: `train`, `validation` and `test` are column files.
+
+    Labels come from the training file when none are given. Tags may be IOB1, IOB2, BIOES or BILOU; they
+    become IOB2, and a note says what was found. A `-DOCSTART-` line opens a document.
+
+    token_column, tag_column: where they stand in a line; columns are separated by blanks or tabs.
+    columns: how many every line has; None takes the first line's number.
+    context: "sentence", or "document" to fill a sentence's window up to `max_length` with its
+        neighbours in the document (read, not predicted).
+    """
+
+    kind: ClassVar[str] = "token"
+    places: ClassVar[frozenset[str]] = frozenset({"data_dir", "train", "validation", "test"})
+
+    train: str | None = None
+    validation: str | None = None
+    test: str | None = None
+    token_column: int = 0
+    tag_column: int = -1
+    columns: int | None = None
+    context: str = "sentence"
+
+    def __post_init__(self) -> None:
+        if self.context not in ("sentence", "document"):
+            raise UserError(f"task.context={self.context}: choose from: sentence, document")
+        if not self.labels and self.train is not None:
+            tags = [tag for sentence in self._sentences(Path(self.train)).tags for tag in sentence]
+            self.labels = iob2_labels(sorted({tag[2:] for tag in tags if tag != "O"}))
+
+    def sources(self) -> dict[str, Path | str]:
+        files = {"train": self.train, "validation": self.validation, "test": self.test}
+        if self.train is None or self.validation is None:
+            raise UserError(f"task={self.name} needs task.train=FILE and task.validation=FILE")
+        return {split: Path(file) for split, file in files.items() if file is not None}
+
+    def load(self, split: str) -> Dataset:
+        from datasets import Dataset
+
+        path = Path(self.sources()[split])
+        sentences = self._sentences(path)
+        self.notes.append(f"{path}: {detect_scheme(sentences.tags)} tags, {len(sentences.tokens)} sentences")
+        tags = to_iob2(sentences.tags)
+        numbers = []
+        for words, lines in zip(tags, sentences.lines, strict=True):
+            for tag, line in zip(words, lines, strict=True):
+                if tag not in self.labels:
+                    known = ", ".join(label[2:] for label in self.labels if label.startswith("B-"))
+                    raise UserError(f"{path}:{line}: unknown label {tag[2:]!r}; expected one of the types {known}")
+            numbers.append([self.labels.index(tag) for tag in words])
+        return Dataset.from_dict({"tokens": sentences.tokens, "tags": numbers, "document": sentences.documents})
+
+    def _sentences(self, path: Path) -> Sentences:
+        """Read a column file.
+
+        Raises:
+            UserError: a line with too few columns, or a tag that is none.
+        """
+        found = Sentences([], [], [], [])
+        tokens: list[str] = []
+        tags: list[str] = []
+        lines: list[int] = []
+        document, columns = 0, self.columns
+        for number, line in [*numbered_lines(path), (0, "")]:
+            cells = line.split()
+            if cells and cells[0] != DOCSTART:
+                columns = columns or max(len(cells), 2)
+                if len(cells) != columns:
+                    raise UserError(f"{path}:{number}: expected {columns} columns, found {len(cells)}")
+                tokens.append(cells[self.token_column])
+                tags.append(cells[self.tag_column])
+                lines.append(number)
+                try:
+                    parse_tag(tags[-1])
+                except ValueError as error:
+                    raise UserError(f"{path}:{number}: {error}") from None
+                continue
+            if tokens:
+                found.tokens.append(tokens)
+                found.tags.append(tags)
+                found.documents.append(document)
+                found.lines.append(lines)
+                tokens, tags, lines = [], [], []
+            if cells:
+                document += 1
+        return found
+
+
+@dataclass(kw_only=True)
+class Conll2003(Conll):
+    """CoNLL-2003, English: the original files in `data_dir`/conll2003, or the hub's copy."""
+
+    data_dir: str | None = None
+    hub: str = "tomaarsen/conll2003"
+    hub_revision: str | None = None
+
+    def sources(self) -> dict[str, Path | str]:
+        files = {"train": "eng.train", "validation": "eng.testa", "test": "eng.testb"}
+        if self.data_dir is None:
+            return {split: f"{self.hub}@{self.hub_revision}/{split}" for split in files}
+        return {split: Path(self.data_dir, "conll2003", file) for split, file in files.items()}
+
+    def load(self, split: str) -> Dataset:
+        from datasets import Dataset
+
+        if self.data_dir is not None:
+            return super().load(split)
+        hint = "give data_dir=DIR (or $HEAD2HEAD_DATA) with the original files in DIR/conll2003"
+        table = from_hub(self.hub, None, split, self.hub_revision, hint)
+        names = table.features["ner_tags"].feature.names
+        tags = to_iob2([[names[i] for i in row] for row in table["ner_tags"]])
+        numbers = [[self.labels.index(tag) for tag in row] for row in tags]
+        known = "document_id" in table.column_names
+        documents = list(table["document_id"]) if known else list(range(len(numbers)))
+        return Dataset.from_dict({"tokens": list(table["tokens"]), "tags": numbers, "document": documents})

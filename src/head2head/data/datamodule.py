@@ -1,0 +1,139 @@
+"""The LightningDataModule: a task's splits, tokenized and batched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerBase
+
+from head2head.data.batching import EvaluationBatches, TokenizedRows, TrainBatches
+from head2head.data.task import Task
+from head2head.data.tokenization import fingerprint, tokenize
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split, ready to be batched.
+
+    labels: (N,) gold labels of the N units that are predicted (sentences, or words); None where they
+        are not known.
+    sentences: for token tasks the number of words of each sentence, else None.
+    """
+
+    rows: TokenizedRows
+    labels: np.ndarray | None
+    sentences: np.ndarray | None
+    units: int
+    fingerprint: str
+
+    @property
+    def truncated(self) -> dict[str, int]:
+        """Examples that lost words to `max_length`, and how many words they lost."""
+        lost = self.rows.words_lost
+        return {"examples": int((lost > 0).sum()), "words": int(lost.sum())}
+
+
+class DataModule(pl.LightningDataModule):
+    """Reads, tokenizes and batches the splits of a task.
+
+    Args:
+        batch_size: examples in one optimizer step, over all devices and accumulated micro-batches.
+        evaluation_tokens: word pieces in one evaluation batch, padding included.
+        workers: processes that prepare batches; 0 prepares them in the main process, which is as fast
+            for texts of this size.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        tokenizer: PreTrainedTokenizerBase,
+        seed: int,
+        batch_size: int = 32,
+        evaluation_tokens: int = 8192,
+        cache_dir: Path = Path("~/.cache/head2head"),
+        workers: int = 0,
+    ):
+        super().__init__()
+        self.task, self.tokenizer, self.seed = task, tokenizer, seed
+        self.batch_size, self.evaluation_tokens, self.workers = batch_size, evaluation_tokens, workers
+        self.cache_dir = cache_dir.expanduser()
+        self.splits: dict[str, Split] = {}
+
+    def load(self, names: Sequence[str]) -> None:
+        """Read and tokenize splits, unless they are there already.
+
+        Raises:
+            UserError: the data cannot be read.
+        """
+        for name in names:
+            if name not in self.splits:
+                self.splits[name] = self._split(self.task.read(name), name)
+
+    def _split(self, dataset: Dataset, name: str) -> Split:
+        kind = self.task.kind
+        tokenized = tokenize(
+            dataset,
+            kind,
+            self.tokenizer,
+            self.task.max_length,
+            self.cache_dir / "tokenized",
+            f"{self.task.name} {name}",
+            context=getattr(self.task, "context", "sentence"),
+        )
+        column = "tags" if kind == "token" else "label"
+        labels = None
+        if column in dataset.column_names:
+            values = dataset[column]
+            labels = np.array([tag for tags in values for tag in tags] if kind == "token" else values)
+        sentences = np.array([len(tokens) for tokens in dataset["tokens"]]) if kind == "token" else None
+        units = int(sentences.sum()) if sentences is not None else len(dataset)
+        rows = TokenizedRows(tokenized, kind, self.tokenizer.pad_token_id)
+        return Split(rows, labels, sentences, units, fingerprint(dataset))
+
+    def _loader(self, split: str, batches: Any) -> DataLoader:
+        # Rows come as whole batches, so there is nothing left to collate.
+        return DataLoader(
+            self.splits[split].rows,
+            batch_sampler=batches,
+            collate_fn=as_it_is,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+        )
+
+    def train_dataloader(self) -> DataLoader:
+        rows, trainer = self.splits["train"].rows, self.trainer
+        assert trainer is not None
+        return self._loader(
+            "train",
+            TrainBatches(
+                rows.lengths,
+                rows.label_counts,
+                self.batch_size,
+                self.seed,
+                trainer.global_rank,
+                trainer.world_size,
+                trainer.accumulate_grad_batches,
+            ),
+        )
+
+    def evaluation_dataloader(self, split: str) -> DataLoader:
+        """Batches of a split in the order that wastes least; every row once."""
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return self._loader(
+            split, EvaluationBatches(self.splits[split].rows.lengths, self.evaluation_tokens, rank, world)
+        )
+
+    def val_dataloader(self) -> list[DataLoader]:
+        return [self.evaluation_dataloader(split) for split in self.task.validation_splits]
+
+
+def as_it_is(batch: Any) -> Any:
+    """Collate nothing (a named function, since worker processes must find it)."""
+    return batch

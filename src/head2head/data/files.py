@@ -1,0 +1,44 @@
+"""Text files with the line numbers that an error message needs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from head2head.errors import UserError
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """(line number, line) of a UTF-8 file, without line ends and byte order mark.
+
+    Only newlines end a line: text may hold other separators, such as U+2028.
+
+    Raises:
+        UserError: missing, empty, or not UTF-8.
+    """
+    content = read_bytes(path)
+    if not content.strip():
+        raise UserError(f"{path}: the file is empty")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        bad_line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}:{bad_line}: not valid UTF-8 (byte 0x{content[error.start]:02x})") from None
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
+        yield number, line.removesuffix("\r")
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's content.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        missing = path
+        while not missing.parent.exists():
+            missing = missing.parent
+        what = "no such file" if missing == path else f"there is no folder {missing}"
+        raise UserError(f"{path}: {what}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None

@@ -1,0 +1,242 @@
+"""Texts -> word pieces, in batches and cached on disk; what was lost on the way is counted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+VERSION = 1  # raise when the columns or their meaning change: cached files carry it in their name
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Hash of a dataset's content, column by column; the same wherever it was read from."""
+    digest = hashlib.sha256()
+    for name in sorted(dataset.column_names):
+        digest.update(json.dumps([name, list(dataset[name])], ensure_ascii=False).encode())
+    return digest.hexdigest()
+
+
+def tokenize(
+    dataset: Dataset,
+    kind: str,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    cache_dir: Path,
+    description: str,
+    context: str = "sentence",
+) -> Dataset:
+    """Word pieces of every example.
+
+    Sentence tasks give a row an example: `input_ids`, `token_type_ids`, `special_tokens_mask`, `words_lost`
+    (by truncation) and `label` where there is one. Token tasks give a row a window: the same, and for the
+    window's words `starts`, `ends` (their pieces), `units` (the word's number in the split; -1 for a
+    word that another window predicts) and `labels` (-100 there).
+
+    The result is cached by content: the data, the tokenizer and the settings.
+    """
+    settings = [VERSION, kind, max_length, context, fingerprint(dataset), tokenizer.backend_tokenizer.to_str()]
+    name = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32]
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    if kind == "token":
+        arguments: dict[str, Any] = {"tokenizer": tokenizer, "max_length": max_length}
+        numbered = dataset.add_column("first_unit", first_units(dataset["tokens"]))
+        if context == "document":
+            numbered = with_neighbours(numbered)
+        function, source = token_windows, numbered
+    else:
+        arguments = {"tokenizer": tokenizer, "max_length": max_length}
+        function, source = sentences, dataset
+    return source.map(
+        function,
+        batched=True,
+        fn_kwargs=arguments,
+        remove_columns=source.column_names,
+        cache_file_name=str(cache_dir / f"{name}.arrow"),
+        new_fingerprint=name,
+        desc=f"tokenizing {description}",
+    )
+
+
+def sentences(rows: dict[str, list], tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, list]:
+    """Columns of a sentence task's batch. The longer text of a pair is truncated first, as BERT does."""
+    texts = [rows["text"]] + ([rows["text_pair"]] if "text_pair" in rows else [])
+    options = {"return_special_tokens_mask": True, "return_token_type_ids": True}
+    encoded = tokenizer(*texts, truncation=False, verbose=False, **options)
+    columns = {name: list(encoded[name]) for name in ("input_ids", "token_type_ids", "special_tokens_mask")}
+    lost = [0] * len(rows["text"])
+    long = [i for i, ids in enumerate(columns["input_ids"]) if len(ids) > max_length]
+    if long:
+        cut = tokenizer(
+            *([text[i] for i in long] for text in texts), truncation="longest_first", max_length=max_length, **options
+        )
+        for place, i in enumerate(long):
+            lost[i] = count_words(encoded, i) - count_words(cut, place)
+            for name, column in columns.items():
+                column[i] = cut[name][place]
+    columns["words_lost"] = lost
+    if "label" in rows:
+        columns["label"] = rows["label"]
+    return columns
+
+
+def count_words(encoded: Any, i: int) -> int:
+    """Number of words of an example that have at least one piece."""
+    places = zip(encoded.sequence_ids(i), encoded.word_ids(i), strict=True)
+    return len({place for place in places if place[1] is not None})
+
+
+def first_units(tokens: Sequence[Sequence[str]]) -> list[int]:
+    """Number of each sentence's first word in the split."""
+    numbers, total = [], 0
+    for words in tokens:
+        numbers.append(total)
+        total += len(words)
+    return numbers
+
+
+def with_neighbours(dataset: Dataset) -> Dataset:
+    """Each sentence with all that stands before and behind it in its document."""
+    tokens, documents = list(dataset["tokens"]), list(dataset["document"])
+    before: list[list[str]] = []
+    behind: list[list[str]] = []
+    reach = 512  # words; more than any encoder can read
+    for i, document in enumerate(documents):
+        left: list[str] = []
+        for j in range(i - 1, -1, -1):
+            if documents[j] != document or len(left) >= reach:
+                break
+            left = tokens[j] + left
+        right: list[str] = []
+        for j in range(i + 1, len(tokens)):
+            if documents[j] != document or len(right) >= reach:
+                break
+            right = right + tokens[j]
+        before.append(left[-reach:])
+        behind.append(right[:reach])
+    return dataset.add_column("before", before).add_column("behind", behind)
+
+
+def token_windows(rows: dict[str, list], tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, list]:
+    """Columns of a token task's batch: one or more windows a sentence."""
+    names = ("input_ids", "token_type_ids", "special_tokens_mask", "starts", "ends", "units", "words_lost")
+    columns: dict[str, list] = {name: [] for name in names}
+    if "tags" in rows:
+        columns["labels"] = []
+    room = max_length - 2
+    for i, tokens in enumerate(rows["tokens"]):
+        before = rows["before"][i] if "before" in rows else []
+        behind = rows["behind"][i] if "behind" in rows else []
+        pieces = word_pieces([*before, *tokens, *behind], tokenizer)
+        cut = sum(len(p) > room for p in pieces[len(before) : len(before) + len(tokens)])
+        pieces = [p[:room] for p in pieces]
+        sizes = [len(p) for p in pieces]
+        for start, end, owned in windows(sizes, room, len(before), len(before) + len(tokens)):
+            ids = [tokenizer.cls_token_id]
+            starts, ends, units, labels = [], [], [], []
+            for word in range(start, end):
+                if not pieces[word]:
+                    continue  # nothing stands for it in the window: it is predicted O
+                starts.append(len(ids))
+                ids += pieces[word]
+                ends.append(len(ids))
+                place = word - len(before)
+                units.append(rows["first_unit"][i] + place if word in owned else -1)
+                if "tags" in rows:
+                    labels.append(rows["tags"][i][place] if word in owned else -100)
+            if not any(unit >= 0 for unit in units):
+                continue
+            ids.append(tokenizer.sep_token_id)
+            columns["input_ids"].append(ids)
+            columns["token_type_ids"].append([0] * len(ids))
+            columns["special_tokens_mask"].append([1] + [0] * (len(ids) - 2) + [1])
+            columns["starts"].append(starts)
+            columns["ends"].append(ends)
+            columns["units"].append(units)
+            columns["words_lost"].append(cut)
+            if "tags" in rows:
+                columns["labels"].append(labels)
+            cut = 0
+    return columns
+
+
+def word_pieces(words: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """The pieces of each word; none for a word that the tokenizer cleans away (a lone U+200E, say)."""
+    if not words:
+        return []
+    encoded = tokenizer(words, is_split_into_words=True, add_special_tokens=False, truncation=False, verbose=False)
+    pieces: list[list[int]] = [[] for _ in words]
+    for piece, word in zip(encoded["input_ids"], encoded.word_ids(0), strict=True):
+        pieces[word].append(piece)
+    return pieces
+
+
+def windows(sizes: Sequence[int], room: int, first: int, last: int) -> list[tuple[int, int, range]]:
+    """Cut words into windows of at most `room` pieces; predict each word of first..last-1 in one of them.
+
+    Words that fit together with their sentence stay in one window, and what room is left goes to the
+    words around, as evenly as it can. A sentence that does not fit is cut into windows that overlap by
+    half, and each of its words is predicted where the nearer edge of the window is furthest away.
+
+    Args:
+        sizes: number of pieces of each word, none above `room`.
+
+    Returns:
+        (start, end, words to predict) for each window, in order.
+    """
+    if sum(sizes[first:last]) <= room:
+        start, end = widen(sizes, room, first, last)
+        return [(start, end, range(first, last))]
+    cuts: list[tuple[int, int]] = []
+    start = first
+    while True:
+        end, used = start, 0
+        while end < last and used + sizes[end] <= room:
+            used += sizes[end]
+            end += 1
+        cuts.append((start, end))
+        if end == last:
+            break
+        half = start
+        while half < end and sum(sizes[start:half]) < room // 2:
+            half += 1
+        start = max(start + 1, min(half, end))
+        while sum(sizes[start : end + 1]) > room:  # the next window must reach beyond this one
+            start += 1
+    ahead = [0]
+    for size in sizes:
+        ahead.append(ahead[-1] + size)
+    owner = {}
+    for word in range(first, last):
+        holding = [i for i, (a, b) in enumerate(cuts) if a <= word < b]
+        owner[word] = max(
+            holding, key=lambda i: min(ahead[word] - ahead[cuts[i][0]], ahead[cuts[i][1]] - ahead[word + 1])
+        )
+    result = []
+    for i, (a, b) in enumerate(cuts):
+        owned = [word for word in range(a, b) if owner[word] == i]
+        if owned:
+            result.append((a, b, range(owned[0], owned[-1] + 1)))
+    return result
+
+
+def widen(sizes: Sequence[int], room: int, start: int, end: int) -> tuple[int, int]:
+    """Take in words from both sides, turn by turn, while they fit."""
+    left = room - sum(sizes[start:end])
+    while True:
+        taken = False
+        if start > 0 and sizes[start - 1] <= left:
+            start -= 1
+            left -= sizes[start]
+            taken = True
+        if end < len(sizes) and sizes[end] <= left:
+            left -= sizes[end]
+            end += 1
+            taken = True
+        if not taken:
+            return start, end

@@ -1,0 +1,251 @@
+"""BertModel, or another AutoModel encoder, behind one dataclass with named accessors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from head2head.errors import UserError
+
+# Families whose layers are a plain stack in `encoder.layer` or `transformer.layer`: layers above
+# the highest one that is read can be dropped without changing those below.
+STACKED = {"bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert"}
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What a head has to know of an encoder to be built.
+
+    hidden_size: width H of every hidden state.
+    num_layers: number L of transformer layers (the hidden states are numbered 0, the embeddings, to L).
+    dropout: the encoder's `classifier_dropout`, else its `hidden_dropout_prob`.
+    initializer_range: standard deviation of a new weight.
+    """
+
+    hidden_size: int
+    num_layers: int
+    dropout: float = 0.1
+    initializer_range: float = 0.02
+
+    def layer(self, index: int) -> int:
+        """The hidden state's number in 0..L; a negative one counts from the last.
+
+        Raises:
+            UserError: there is no such hidden state.
+        """
+        number = index + self.num_layers + 1 if index < 0 else index
+        if not 0 <= number <= self.num_layers:
+            raise UserError(
+                f"layer {index}: the encoder's hidden states are 0 (embeddings) to {self.num_layers}, or -1 to "
+                f"-{self.num_layers + 1} from the last"
+            )
+        return number
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a head reads of the encoder; nothing else is computed or kept.
+
+    layers: numbers of the hidden states (0 = embeddings).
+    """
+
+    layers: frozenset[int]
+    pooler: bool = False
+    attentions: bool = False
+
+
+@dataclass(frozen=True)
+class EncoderOutput:
+    """The encoder's outputs for a batch of B sequences of T word pieces.
+
+    attention_mask: (B, T), 1 where there is a token.
+    special_tokens_mask: (B, T), 1 at [CLS], [SEP] and their kin.
+    """
+
+    num_layers: int
+    attention_mask: Tensor
+    special_tokens_mask: Tensor | None = None
+    hidden_states: Mapping[int, Tensor] = field(default_factory=dict)
+    pooled: Tensor | None = None
+    attention_weights: tuple[Tensor, ...] | None = None
+
+    @property
+    def embeddings(self) -> Tensor:
+        """(B, T, H): the embedding output, `hidden_states[0]` in transformers."""
+        return self.hidden_state(0)
+
+    @property
+    def last_hidden_state(self) -> Tensor:
+        """(B, T, H): the output of the last layer; TF Hub's `sequence_output`."""
+        return self.hidden_state(self.num_layers)
+
+    def hidden_state(self, layer: int) -> Tensor:
+        """(B, T, H): the output of one layer; 0 is the embedding output, L the last layer.
+
+        Raises:
+            IndexError: not in 0..L (there is no counting from the end here).
+            LookupError: in range, but it was not asked for when the encoder ran.
+        """
+        if not 0 <= layer <= self.num_layers:
+            raise IndexError(f"hidden state {layer} of an encoder with hidden states 0 to {self.num_layers}")
+        if layer not in self.hidden_states:
+            raise LookupError(f"hidden state {layer} was not asked for; computed: {sorted(self.hidden_states)}")
+        return self.hidden_states[layer]
+
+    @property
+    def pooler_output(self) -> Tensor:
+        """(B, H): tanh(W h + b) of the first token's last hidden state h; TF Hub's `pooled_output`.
+
+        Raises:
+            LookupError: the encoder ran without its pooler.
+        """
+        if self.pooled is None:
+            raise LookupError("pooler_output was not asked for")
+        return self.pooled
+
+    @property
+    def attentions(self) -> tuple[Tensor, ...]:
+        """L tensors (B, A, T, T), rows summing to 1.
+
+        Raises:
+            LookupError: attentions were not asked for.
+        """
+        if self.attention_weights is None:
+            raise LookupError("attentions were not asked for")
+        return self.attention_weights
+
+    @property
+    def text_mask(self) -> Tensor:
+        """(B, T): the attention mask without the special tokens.
+
+        Raises:
+            LookupError: the batch came without a special tokens mask.
+        """
+        if self.special_tokens_mask is None:
+            raise LookupError("pooling without special tokens needs a special_tokens_mask in the batch")
+        return self.attention_mask * (1 - self.special_tokens_mask)
+
+
+def first_token(mask: Tensor) -> Tensor:
+    """(B,): position of the first unmasked token of each row; 0 where there is none."""
+    return mask.to(torch.uint8).argmax(dim=1)
+
+
+def spec_of(config: Any) -> EncoderSpec:
+    """Sizes from a transformers configuration, under the names its family uses."""
+    dropout: Any = getattr(config, "classifier_dropout", None)
+    if dropout is None:
+        dropout = getattr(config, "hidden_dropout_prob", getattr(config, "dropout", 0.1))
+    return EncoderSpec(
+        config.hidden_size, config.num_hidden_layers, dropout, getattr(config, "initializer_range", 0.02)
+    )
+
+
+class Encoder(nn.Module):
+    """An encoder that computes and keeps only what it was asked for.
+
+    Layers above the highest one that is read are dropped; the pooler is loaded only for a head that
+    reads `pooler_output`, since an unused one breaks distributed training. The pooler stands beside
+    the model and is applied to the first *unmasked* token, so that left padding gives the same result.
+
+    Args:
+        model: a transformers encoder, float32.
+        needs: what forward() has to return.
+        frozen: True freezes everything; k > 0 the embeddings and the first k layers; False or 0 nothing.
+            Frozen parts stay in eval mode (no dropout) and get no gradient.
+    """
+
+    def __init__(self, model: Any, needs: Needs, frozen: bool | int = False):
+        super().__init__()
+        self.spec = spec_of(model.config)
+        self.needs = needs
+        self.family: str = model.config.model_type
+        self.max_length: int = model.config.max_position_embeddings
+        self.depth = max(needs.layers, default=0)
+        self.pooler = getattr(model, "pooler", None)
+        if hasattr(model, "pooler"):
+            model.pooler = None
+        if needs.pooler:
+            self.depth = self.spec.num_layers
+            if self.pooler is None:
+                raise UserError(f"head: {model.config.model_type} encoders have no pooler; choose another pool")
+        else:
+            self.pooler = None
+        if self.family in STACKED and not needs.attentions:
+            stack = layer_stack(model)
+            del stack[self.depth :]
+        self.model = model
+        self.frozen = frozen
+        self._freeze()
+
+    def _frozen_parts(self) -> list[nn.Module]:
+        if self.frozen is True:
+            return [self]
+        if not self.frozen:
+            return []
+        if self.family not in STACKED:
+            raise UserError(f"encoder.frozen={self.frozen}: {self.family} encoders can only be frozen whole (true)")
+        if not 0 < self.frozen <= self.spec.num_layers:
+            raise UserError(f"encoder.frozen={self.frozen}: true, false, or a layer from 1 to {self.spec.num_layers}")
+        return [self.model.embeddings, *layer_stack(self.model)[: self.frozen]]
+
+    def _freeze(self) -> None:
+        for part in self._frozen_parts():
+            part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Encoder":
+        """Frozen parts stay in eval mode: features do not flicker, whatever the trainer asks for."""
+        super().train(mode)
+        for part in self._frozen_parts():
+            for module in part.modules():
+                module.training = False
+        return self
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The transformer layers from the bottom, those that are computed."""
+        return list(layer_stack(self.model)) if self.family in STACKED else []
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor | None = None,
+        special_tokens_mask: Tensor | None = None,
+    ) -> EncoderOutput:
+        """Encode a batch; every argument is (B, T).
+
+        Padding may stand on either side. Rows without any token are allowed.
+        """
+        # Attention over no token at all is NaN; a row without tokens attends to its padding, which no head reads.
+        empty = ~attention_mask.any(dim=1, keepdim=True)
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask.masked_fill(empty, 1)}
+        if self.family != "distilbert" and token_type_ids is not None:
+            inputs["token_type_ids"] = token_type_ids
+        if self.family in {"bert", "electra"}:
+            # The library counts positions from the left edge, which is wrong under left padding.
+            inputs["position_ids"] = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
+        several = self.needs.layers != {self.depth}
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.frozen is not True):
+            output = self.model(
+                **inputs, output_hidden_states=several, output_attentions=self.needs.attentions, return_dict=True
+            )
+            top = output.last_hidden_state
+            states = {self.depth: top} if not several else {i: output.hidden_states[i] for i in self.needs.layers}
+            pooled = None
+            if self.pooler is not None:
+                rows = torch.arange(len(top), device=top.device)
+                pooled = self.pooler(top[rows, first_token(attention_mask)].unsqueeze(1))
+        attentions = None
+        if self.needs.attentions:
+            attentions = tuple(output.attentions or ())
+            if len(attentions) != self.spec.num_layers:
+                raise LookupError('no attentions came back: load the encoder with attention="eager"')
+        return EncoderOutput(self.spec.num_layers, attention_mask, special_tokens_mask, states, pooled, attentions)
+
+
+def layer_stack(model: Any) -> nn.ModuleList:
+    """The list of transformer layers of a BERT-like model."""
+    return (model.transformer if model.config.model_type == "distilbert" else model.encoder).layer

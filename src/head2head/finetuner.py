@@ -1,0 +1,162 @@
+"""The LightningModule: encoder + head + loss + metrics + optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, mse_loss
+
+from head2head.encoder import Encoder
+from head2head.errors import UserError
+from head2head.heads import SentenceHead, TokenHead
+from head2head.metrics import score
+from head2head.optimizer import OptimizerSettings, build_optimizer, can_fuse
+from head2head.seeds import derive
+
+IGNORED = -100
+CHECK_EVERY = 10  # steps between looks at the loss, each of which makes a GPU wait
+
+
+@dataclass(frozen=True)
+class Gold:
+    """What a split's predictions are held against.
+
+    labels: (N,) numbers of the labels, or values; None where they are not known.
+    units: number N of predictions: sentences or words.
+    sentences: token tasks: words of each sentence.
+    """
+
+    labels: np.ndarray | None
+    units: int
+    sentences: np.ndarray | None = None
+
+
+class FineTuner(pl.LightningModule):
+    """Fine-tunes an encoder with a head on it.
+
+    Args:
+        labels: names of the labels; empty for regression.
+        metrics: names of the metrics, the primary one first.
+        gold: validation splits in the order of their dataloaders.
+        seed: of the dropout stream, which is set anew before each step from (seed, step), so that it
+            does not depend on what ran before.
+
+    Attributes:
+        history: for each validation: epoch, step, and metrics by split.
+        logits: split -> (N, C) float32 of the last validation; NaN for a word that has no word piece.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: SentenceHead | TokenHead,
+        labels: Sequence[str],
+        metrics: Sequence[str],
+        gold: Mapping[str, Gold],
+        seed: int,
+        optimizer: OptimizerSettings | None = None,
+    ):
+        super().__init__()
+        self.encoder, self.head = encoder, head
+        self.labels, self.metrics, self.gold, self.seed = list(labels), list(metrics), dict(gold), seed
+        self.optimizer_settings = optimizer or OptimizerSettings()
+        self.history: list[dict[str, Any]] = []
+        self.logits: dict[str, np.ndarray] = {}
+        self.tokens_seen = 0
+        self._found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """(B, C) logits, or (B, W, C) from a token head; see TokenizedRows for the batch."""
+        output = self.encoder(
+            batch["input_ids"], batch["attention_mask"], batch["token_type_ids"], batch["special_tokens_mask"]
+        )
+        if isinstance(self.head, TokenHead):
+            return self.head(output, batch["words"])
+        return self.head(output)
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Sum over the batch's labels of the cross-entropy, or of the squared error for regression."""
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        if self.labels:
+            return cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="sum")
+        kept = labels != IGNORED
+        return mse_loss(logits.squeeze(-1)[kept], labels[kept].to(logits.dtype), reduction="sum")
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        torch.manual_seed(derive(self.seed, "dropout", self.current_epoch, batch_idx, self.global_rank))
+
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        # The step's loss is the mean over all its labels, wherever they lie. Lightning averages gradients
+        # over ranks and divides by the number of accumulated batches: undo both.
+        shares = self.trainer.world_size * self.trainer.accumulate_grad_batches
+        loss = self.loss(self(batch), batch["labels"]) * shares / max(batch["labels_in_step"], 1)
+        self.tokens_seen += (
+            int(batch["attention_mask"].sum()) if loss.device.type == "cpu" else batch["input_ids"].numel()
+        )
+        self.log("train/loss", loss, prog_bar=True, batch_size=1)
+        if batch_idx % CHECK_EVERY == 0 and not torch.isfinite(loss):
+            raise Diverged(f"the training loss is {loss.item()} at step {self.global_step}")
+        return loss
+
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
+        split = list(self.gold)[dataloader_idx]
+        logits = self(batch).float()
+        units = batch["units"]
+        kept = units >= 0
+        self._found.setdefault(split, []).append((units[kept].cpu().numpy(), logits[kept].cpu().numpy()))
+
+    def on_validation_epoch_end(self) -> None:
+        metrics = {}
+        for split, gold in self.gold.items():
+            logits = self._gathered(split, gold.units)
+            self.logits[split] = logits
+            if gold.labels is not None:
+                names = self.metrics
+                metrics[split] = score(names, self.labels, self.predictions(split), gold.labels, gold.sentences)
+        self._found.clear()
+        self.history.append({"epoch": self.current_epoch + 1, "step": self.global_step, "metrics": metrics})
+        for split, values in metrics.items():
+            primary = self.metrics[0]
+            for name, value in values.items():
+                self.log(f"{split}/{name}", value, prog_bar=name == primary, rank_zero_only=True)
+
+    def _gathered(self, split: str, units: int) -> np.ndarray:
+        """(N, C) logits of the split from all batches and ranks, in the order of the data."""
+        found = self._found.get(split, [])
+        if self.trainer.world_size > 1:
+            shares: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(shares, found)
+            found = [pair for share in shares for pair in share]
+        logits = np.full((units, found[0][1].shape[-1]), np.nan, dtype=np.float32)
+        for numbers, values in found:
+            if not np.isfinite(values).all():
+                raise Diverged(f"the model's outputs are not finite at step {self.global_step}")
+            logits[numbers] = values
+        return logits
+
+    def predictions(self, split: str) -> np.ndarray:
+        """(N,) predicted label numbers, or values; a word without logits is label 0, which is O."""
+        logits = self.logits[split]
+        if not self.labels:
+            return logits[:, 0]
+        return np.where(np.isnan(logits).any(axis=1), 0, np.nan_to_num(logits).argmax(axis=1))
+
+    def configure_optimizers(self) -> Any:
+        optimizer, schedule = build_optimizer(
+            self.encoder,
+            self.head,
+            self.optimizer_settings,
+            int(self.trainer.estimated_stepping_batches),
+            fused=can_fuse(self.trainer.precision),
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class Diverged(UserError):
+    """Training has produced numbers that are not finite. The run has failed; others may go on."""

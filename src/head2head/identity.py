@@ -1,0 +1,122 @@
+"""What a configuration stands for before anything runs: its task, label, key and folder. Imports no torch."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from head2head import results
+from head2head.configuration import head_label
+from head2head.data.files import read_bytes
+from head2head.data.task import Task
+from head2head.errors import UserError
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A run's identity.
+
+    parent, name: the folder it would be written to (`name.2`, ... where there is one already).
+    """
+
+    key: str
+    task: Task
+    head: str
+    seed: int
+    parent: Path
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        return self.parent / self.name
+
+
+def identify(config: dict[str, Any]) -> Identity:
+    """Find out what a resolved configuration stands for.
+
+    Raises:
+        UserError: the head does not fit the task, or the data are not there.
+    """
+    task = build_task(config)
+    check_pairing(config, task)
+    key = results.key(config, content(config, task), task.places)
+    head = head_label(config["head"])
+    seed = config["seed"]
+    if not isinstance(seed, int) or seed < 0:
+        raise UserError(f"seed={seed}: a whole number, 0 or above")
+    return Identity(key, task, head, seed, Path(config["output_dir"], task.name, head), f"{seed}-{key[:8]}")
+
+
+def build_task(config: dict[str, Any]) -> Task:
+    """The task that the configuration describes.
+
+    Raises:
+        UserError: its settings do not fit.
+    """
+    try:
+        return instantiate(config["task"], _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise UserError(f"task: {error.__cause__ or error}") from error
+
+
+def check_pairing(config: dict[str, Any], task: Task) -> None:
+    """Sentence heads go with sentence tasks, token heads with token tasks.
+
+    Raises:
+        UserError: they do not here.
+    """
+    kind = "sentence" if "pool" in config["head"] else "token"
+    if kind == task.kind:
+        return
+    if kind == "sentence":
+        raise UserError(f"task {task.name} is token-level: it needs a token head, such as head=ner")
+    raise UserError(
+        f"task {task.name} has one label a text: it needs a sentence head, such as head=mean (ner is token-level)"
+    )
+
+
+def content(config: dict[str, Any], task: Task) -> dict[str, str]:
+    """Hashes of the local files that a run reads, and names of what it reads from elsewhere.
+
+    Raises:
+        UserError: a file is not there, or the task cannot be trained.
+    """
+    sources = task.sources()
+    if "train" not in sources:
+        raise UserError(
+            f"task {task.name} has no training split; score a finished run on it: head2head evaluate --help"
+        )
+    found = {}
+    for split in ("train", *task.validation_splits):
+        source = sources[split]
+        found[split] = file_hash(source) if isinstance(source, Path) else source
+    folder = Path(str(config["encoder"]["name"]))
+    if folder.is_dir():
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        hashes = [[str(path.relative_to(folder)), file_hash(path)] for path in files]
+        found["encoder"] = hashlib.sha256(str(hashes).encode()).hexdigest()
+    return found
+
+
+def file_hash(path: Path) -> str:
+    """Hash of a local file's content.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if not path.is_file():
+        read_bytes(path)  # says what is missing
+    return _hash(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _hash(path: Path, modified: int) -> str:  # noqa: ARG001 (a file that has changed is read again)
+    return hashlib.sha256(read_bytes(path)).hexdigest()

@@ -1,0 +1,142 @@
+"""What an encoder gives out for one text: its four outputs by both of their names, and every pool of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from head2head.checkpoint import Checkpoint, load_encoder
+from head2head.configuration import compose, options
+from head2head.encoder import Needs
+from head2head.errors import UserError
+from head2head.heads import Attention, Cls, Max, Mean, MeanMax, Pooler, SqrtMean
+
+POOLS = {
+    "pooler": (Pooler, "tanh(W h + b) of the first token, W and b of the encoder"),
+    "cls": (Cls, "the first token's last hidden state"),
+    "mean": (Mean, "mean over the tokens"),
+    "max": (Max, "largest value of each dimension"),
+    "sqrt_mean": (SqrtMean, "sum over the tokens / square root of their number"),
+    "mean_max": (MeanMax, "mean and max side by side"),
+    "attention": (Attention, "learned attention, here before training"),
+}
+
+
+def describe(text: str, pair: str | None, encoder_name: str) -> dict[str, Any]:
+    """Word pieces, the encoder's outputs and pools of one text, as plain data.
+
+    Args:
+        encoder_name: a name under configs/encoder, a hub id or a folder.
+
+    Raises:
+        UserError: no such encoder, or the text is too long for it.
+    """
+    named = encoder_name in options("encoder")
+    if not named and "/" not in encoder_name and not Path(encoder_name).is_dir():
+        compose([f"encoder={encoder_name}"])  # says which names are near
+    overrides = [f"encoder={encoder_name}"] if named else ["encoder=any", f"encoder.name='{encoder_name}'"]
+    config = compose(overrides)["encoder"]
+    checkpoint = Checkpoint(config["name"], config["revision"], config["config"])
+    spec = checkpoint.spec()
+    everything = Needs(frozenset(range(spec.num_layers + 1)), pooler=True, attentions=True)
+    without_pooler = None
+    try:
+        encoder = load_encoder(checkpoint, everything, attention="eager")
+    except UserError as error:
+        if "pooler" not in str(error):
+            raise
+        without_pooler = f"none: {error}"
+        needs = Needs(everything.layers, attentions=True)
+        encoder = load_encoder(checkpoint, needs, attention="eager")
+    encoder.eval()
+    tokenizer = checkpoint.tokenizer()
+    encoded = tokenizer(text, pair, return_tensors="pt", return_special_tokens_mask=True, return_token_type_ids=True)
+    length = encoded["input_ids"].shape[1]
+    if length > encoder.max_length:
+        raise UserError(f"the text has {length} word pieces; {checkpoint.name} reads at most {encoder.max_length}")
+    with torch.no_grad():
+        output = encoder(
+            encoded["input_ids"], encoded["attention_mask"], encoded["token_type_ids"], encoded["special_tokens_mask"]
+        )
+        pooler = output.pooled
+        pools = {}
+        for name, (pool, meaning) in POOLS.items():
+            if pool is Pooler and pooler is None:
+                continue
+            built = pool(spec.hidden_size).eval()
+            vector = built(output.last_hidden_state, encoded["attention_mask"], pooler)
+            pools[name] = summary(vector) | {"what": meaning}
+    ids = encoded["input_ids"][0].tolist()
+    states = [output.hidden_state(i) for i in range(spec.num_layers + 1)]
+    return {
+        "encoder": checkpoint.name,
+        "text": text,
+        "pair": pair,
+        "word_pieces": tokenizer.convert_ids_to_tokens(ids),
+        "ids": ids,
+        "outputs": {
+            "last_hidden_state": summary(output.last_hidden_state)
+            | {"tf_hub": "sequence_output", "what": "one vector a word piece, from the last layer; what NER reads"},
+            "pooler_output": (summary(pooler) if pooler is not None else {"shape": None, "why": without_pooler})
+            | {"tf_hub": "pooled_output, default", "what": "tanh(W h[CLS] + b); not the [CLS] hidden state"},
+            "hidden_states": {
+                "shapes": [list(state.shape) for state in states],
+                "tf_hub": f"encoder_outputs (entries 1 to {spec.num_layers}: TF leaves the embeddings out)",
+                "what": f"{len(states)}: the embedding output, then each of the {spec.num_layers} layers",
+                "norms": [round(float(state.norm(dim=-1).mean()), 4) for state in states],
+            },
+            "attentions": {
+                "shapes": [list(attention.shape) for attention in output.attentions],
+                "tf_hub": "(not exported)",
+                "what": f"{len(output.attentions)}, one a layer: (batch, heads, from, to); rows sum to 1",
+            },
+        },
+        "pools": pools,
+    }
+
+
+def summary(tensor: Tensor) -> dict[str, Any]:
+    """Shape, norm of the first row and its first values."""
+    row = tensor.reshape(-1, tensor.shape[-1])[0]
+    return {
+        "shape": list(tensor.shape),
+        "norm": round(float(row.norm()), 4),
+        "first_values": [round(float(v), 4) for v in row[:4]],
+    }
+
+
+def show(description: dict[str, Any], as_json: bool) -> None:
+    """Print a description, for people or as JSON."""
+    if as_json:
+        print(json.dumps(description, ensure_ascii=False, indent=2))
+        return
+    console = Console()
+    pieces, ids, found = description["word_pieces"], description["ids"], description["outputs"]
+    console.print(f"[bold]{description['encoder']}[/bold]: {len(pieces)} word pieces", highlight=False)
+    numbered = "  ".join(f"{piece}·{number}" for piece, number in zip(pieces, ids, strict=True))
+    console.print(f"  {numbered}", markup=False, highlight=False)
+    table = Table("output", "shape", "TF Hub name", "what it is", title="\nThe encoder's outputs", title_justify="left")
+    for name, output in found.items():
+        if "shapes" in output:
+            shapes = [f"({', '.join(map(str, shape))})" for shape in output["shapes"]]
+            shape = f"{len(shapes)} x {shapes[0]}"
+        else:
+            shape = f"({', '.join(map(str, output['shape']))})" if output["shape"] else output["why"]
+        table.add_row(name, shape, output["tf_hub"], output["what"])
+    console.print(table)
+    listed = Table("hidden state", "shape", "mean norm", title="\nHidden states", title_justify="left")
+    states = found["hidden_states"]
+    for i, (shape, norm) in enumerate(zip(states["shapes"], states["norms"], strict=True)):
+        listed.add_row(f"{i} {'(embeddings)' if i == 0 else ''}", f"({', '.join(map(str, shape))})", f"{norm:.2f}")
+    console.print(listed)
+    pools = Table("pool", "shape", "norm", "first values", "what it is", title="\nPools", title_justify="left")
+    for name, pool in description["pools"].items():
+        values = " ".join(f"{v:+.3f}" for v in pool["first_values"])
+        pools.add_row(name, f"({', '.join(map(str, pool['shape']))})", f"{pool['norm']:.2f}", values, pool["what"])
+    console.print(pools)

@@ -1,0 +1,169 @@
+"""What is recorded of a run: its Result, the validation predictions, the trained weights."""
+
+from __future__ import annotations
+
+import math
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytorch_lightning as pl
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from head2head.configuration import CONFIGS
+from head2head.data.datamodule import DataModule
+from head2head.finetuner import FineTuner
+from head2head.identity import Identity
+from head2head.metrics import constant_predictions, majority_baseline
+from head2head.results import Result
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of."""
+
+    task: Any
+    data: DataModule
+    model: FineTuner
+    encoder_sha256: str
+
+
+def blank_result(config: dict[str, Any], overrides: Sequence[str], identity: Identity, parts: Parts) -> Result:
+    """What is known of a run before it trains."""
+    model, splits = parts.model, parts.data.splits
+    train = splits["train"]
+    assert train.labels is not None  # every task's reader demands labels where it trains
+    return Result(
+        key=identity.key,
+        overrides=list(overrides),
+        config=config,
+        task=identity.task.name,
+        head=identity.head,
+        seed=identity.seed,
+        metric=identity.task.metrics[0],
+        split=identity.task.validation_splits[0],
+        experiment=config["experiment"],
+        baseline={
+            name: majority_baseline(
+                model.metrics, model.labels, train.labels, gold.labels, train.sentences, gold.sentences
+            )
+            for name, gold in model.gold.items()
+            if gold.labels is not None
+        },
+        parameters={
+            "head": count(model.head),
+            "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            "total": count(model),
+        },
+        truncated={name: split.truncated for name, split in splits.items()},
+        notes=list(identity.task.notes),
+        data={name: split.fingerprint for name, split in splits.items()},
+        encoder=parts.encoder_sha256,
+        threads=torch.get_num_threads(),
+        device=device_name(),
+        git_commit=git_commit(),
+        versions={"python": platform.python_version()}
+        | {
+            name: metadata.version(name)
+            for name in ("head2head", "torch", "transformers", "pytorch-lightning", "datasets")
+        },
+    )
+
+
+def fill(result: Result, parts: Parts, trainer: pl.Trainer) -> None:
+    """What training has shown."""
+    history, split, metric = parts.model.history, result.split, result.metric
+    best = max(history, key=lambda epoch: epoch["metrics"][split][metric])
+    result.metrics = {"last": history[-1]["metrics"], "best": best["metrics"] | {"epoch": best["epoch"]}}
+    result.score = history[-1]["metrics"][split][metric]
+    result.collapsed = constant_predictions(parts.model.predictions(split))
+    result.above_baseline = result.score > result.baseline[split][metric]
+    result.steps = trainer.global_step
+    result.tokens = parts.model.tokens_seen
+    result.peak_memory = peak_memory()
+
+
+def count(module: nn.Module) -> int:
+    """Number of parameters."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def peak_memory() -> int:
+    """Bytes: the GPU's peak allocation when there is one, else the process's peak resident set."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def device_name() -> str:
+    """The accelerator's name, else the processor's."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def git_commit() -> str | None:
+    """The checkout's commit, with + behind it when files have changed since; None for an installed wheel."""
+    if CONFIGS.parent.name == "head2head" and CONFIGS.parent == Path(__file__).parent:
+        return None
+    git = ["git", "-C", str(CONFIGS.parent)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD"], capture_output=True).returncode != 0
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + "+" * changed
+
+
+def write_predictions(path: Path, model: FineTuner, split: str) -> None:
+    """A parquet table with a row a prediction (a text, or a word): `index`, `prediction`, `label` (where it
+    is known) and `logits` (null for a word without word pieces, which is predicted O)."""
+    logits, gold = model.logits[split], model.gold[split]
+    predictions = model.predictions(split)
+    if model.labels:
+        names = np.array(model.labels, dtype=object)
+        predictions = names[predictions]
+    columns: dict[str, Any] = {"index": np.arange(len(logits)), "prediction": predictions}
+    if gold.labels is not None:
+        columns["label"] = names[gold.labels] if model.labels else gold.labels
+    columns["logits"] = pa.array([None if math.isnan(row[0]) else row for row in logits], type=pa.list_(pa.float32()))
+    pa.parquet.write_table(pa.table(columns), path)
+
+
+def save_weights(model: FineTuner, path: Path) -> None:
+    """The weights that training has changed: of a frozen encoder, none."""
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name in trained}
+    save_file(state, path)
+
+
+def run_url(logger: Any) -> str | None:
+    """Address of the run's page, for loggers that have one."""
+    return getattr(logger.experiment, "url", None) if type(logger).__name__ == "WandbLogger" else None
+
+
+def last_line(result: Result, folder: Path) -> str:
+    """task · head · seed · score (majority baseline) · seconds · folder."""
+    baseline = result.baseline[result.split][result.metric]
+    flag = " · COLLAPSED: one prediction for all" if result.collapsed else ""
+    return (
+        f"{result.task} · {result.head} · seed {result.seed} · {result.metric} {result.score:.4f} "
+        f"(majority baseline {baseline:.4f}){flag} · {result.seconds['total']:.0f} s · {folder}"
+    )

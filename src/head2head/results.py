@@ -1,0 +1,183 @@
+"""A run's result: its key, its folder, reading and writing result.json. Imports no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from head2head.errors import UserError
+
+VERSION = 1  # raise when training changes meaning: no run is then taken for one of before
+
+# Settings that cannot change a result. Everything else is part of the key.
+NOT_IN_KEY = frozenset(
+    {"output_dir", "cache_dir", "data_dir", "threads", "workers", "logger", "save_model", "experiment", "plan"}
+)
+TRAINER_NOT_IN_KEY = frozenset(
+    {
+        "enable_progress_bar", "log_every_n_steps", "enable_checkpointing", "enable_model_summary",
+        "enable_autolog_hparams", "default_root_dir", "profiler", "model_registry", "num_sanity_val_steps",
+    }
+)  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class Result:
+    """What came of one run. result.json holds these fields.
+
+    key: 64 hexadecimal digits that hash all that can change the result.
+    overrides: what was typed.
+    config: the resolved configuration.
+    head: label of the head, made of its parts.
+    metric: name of the primary metric; `score` is its value on `split` at the last epoch.
+    metrics: {"last": {split: {name: value}}, "best": the same of the epoch with the best score, with
+        "epoch"}. Choosing the epoch on the validation data flatters: tables use the last.
+    baseline: split -> metric -> value of the best constant prediction, fitted on the training labels.
+    collapsed: the predictions are constant. above_baseline: the score is above the majority baseline's.
+    failed: why the run has no scores; None when it has.
+    parameters: number of the head's, of the trainable, of all.
+    seconds: "train" (the training loop with its validations) and "total" (from start-up on).
+    tokens: word pieces trained on; padding not counted (on a GPU it is).
+    peak_memory: bytes: of the process, or of the GPU when trained there.
+    truncated: split -> examples and words lost to `max_length`.
+    data, encoder: hashes of the splits' content and of the encoder's weights before training.
+    """
+
+    key: str
+    overrides: list[str]
+    config: dict[str, Any]
+    task: str
+    head: str
+    seed: int
+    metric: str
+    split: str
+    score: float | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    baseline: dict[str, dict[str, float]] = field(default_factory=dict)
+    collapsed: bool | None = None
+    above_baseline: bool | None = None
+    failed: str | None = None
+    experiment: str | None = None
+    parameters: dict[str, int] = field(default_factory=dict)
+    steps: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    tokens: int = 0
+    tokens_per_second: float = 0.0
+    peak_memory: int = 0
+    truncated: dict[str, dict[str, int]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    data: dict[str, str] = field(default_factory=dict)
+    encoder: str = ""
+    threads: int = 0
+    device: str = ""
+    git_commit: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    url: str | None = None
+    version: int = VERSION
+
+
+def write(result: Result, folder: Path) -> None:
+    """Write result.json, all of it or nothing."""
+    write_atomically(folder / "result.json", json.dumps(asdict(result), indent=2, ensure_ascii=False) + "\n")
+
+
+def read(folder: Path) -> Result:
+    """Read a run's result.json.
+
+    Raises:
+        UserError: the folder has none, or one that cannot be read.
+    """
+    path = folder / "result.json"
+    try:
+        return Result(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise UserError(f"{folder}: not the folder of a finished run (it has no result.json)") from None
+    except (json.JSONDecodeError, TypeError) as error:
+        raise UserError(f"{path}: not a result of this version of head2head: {error}") from None
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def key(config: Mapping[str, Any], content: Mapping[str, str], places: frozenset[str]) -> str:
+    """Hash of everything that can change a run's result.
+
+    Args:
+        config: the resolved configuration, as plain dicts and lists.
+        content: hashes of local files (data, encoder) by what they are, in place of their paths.
+        places: keys of `config["task"]` that only say where data lie.
+    """
+    kept: dict[str, Any] = {name: value for name, value in config.items() if name not in NOT_IN_KEY}
+    kept["task"] = {name: value for name, value in config["task"].items() if name not in places}
+    kept["trainer"] = {name: v for name, v in config["trainer"].items() if name not in TRAINER_NOT_IN_KEY}
+    if "encoder" in content:
+        kept["encoder"] = {name: v for name, v in config["encoder"].items() if name not in ("name", "revision")}
+    text = json.dumps([VERSION, kept, dict(content)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def run_folder(parent: Path, name: str) -> Iterator[Path]:
+    """A folder of the run's own below `parent`, which no other run has: NAME, NAME.2, NAME.3 ...
+
+    It is taken away again, with the parents made for it, when the block ends without a result.json: what
+    a run leaves behind is whole.
+
+    Raises:
+        UserError: it cannot be written to.
+    """
+    made: list[Path] = []
+    try:
+        for folder in [*reversed(parent.parents), parent]:
+            if not folder.exists():
+                folder.mkdir(exist_ok=True)
+                made.append(folder)
+        folder = _new_folder(parent, name)
+        made.append(folder)
+        write_atomically(folder / "config.yaml", "")  # a folder can be made on a disk that is full
+    except OSError as error:
+        _remove(made)
+        raise UserError(f"output_dir: {parent / name} cannot be written: {error.strerror}") from None
+    try:
+        yield folder
+    finally:
+        if not (folder / "result.json").exists():
+            _remove(made)
+
+
+def _new_folder(parent: Path, name: str) -> Path:
+    number = 1
+    while True:
+        folder = parent / (name if number == 1 else f"{name}.{number}")
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            number += 1
+
+
+def _remove(made: list[Path]) -> None:
+    """Take away the run's folder, then the parents that are empty."""
+    for i, folder in enumerate(reversed(made)):
+        if i == 0 and (folder / "config.yaml").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            continue
+        with contextlib.suppress(OSError):  # another run has moved in
+            folder.rmdir()

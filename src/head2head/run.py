@@ -1,0 +1,202 @@
+"""One run, from a resolved configuration to a Result."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from head2head import results
+from head2head.checkpoint import Checkpoint, load_encoder, state_sha256
+from head2head.data.datamodule import DataModule
+from head2head.errors import UserError
+from head2head.finetuner import Diverged, FineTuner, Gold
+from head2head.heads import SentenceHead, TokenHead
+from head2head.identity import Identity, identify
+from head2head.loggers import open_loggers
+from head2head.optimizer import OptimizerSettings
+from head2head.progress import progress_callback
+from head2head.record import Parts, blank_result, fill, last_line, run_url, save_weights, write_predictions
+from head2head.results import Result
+from head2head.seeds import seeded
+
+
+def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
+    """Train and score one head on one task with one seed, and write the run's folder.
+
+    Args:
+        config: the resolved configuration.
+        overrides: what was typed, for the record.
+
+    Raises:
+        UserError: something that the user can put right; nothing is left behind.
+        Diverged: the run has failed; its folder has a result.json that says so.
+    """
+    started = time.perf_counter()
+    quiet()
+    if config["threads"] is not None:
+        torch.set_num_threads(config["threads"])
+    identity = identify(config)
+    trainer = build_trainer(config)
+    if trainer.global_rank > 0:
+        parts = build_parts(config, identity)
+        fit(trainer, parts)
+        sys.exit(0)  # the run is told by the first process
+    with results.run_folder(identity.parent, identity.name) as folder:
+        parts = build_parts(config, identity)
+        config = with_labels(config, identity)
+        (folder / "config.yaml").write_text(
+            yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
+        result = blank_result(config, overrides, identity, parts)
+        extra = instantiate(config["logger"]) if config["logger"] else None
+        with open_loggers(extra, folder, identity, config) as loggers:
+            trainer.loggers = loggers
+            try:
+                train_seconds = fit(trainer, parts)
+            except Diverged as error:
+                result.failed = str(error)
+                result.steps = trainer.global_step
+                result.seconds = {"total": time.perf_counter() - started}
+                results.write(result, folder)
+                raise
+            fill(result, parts, trainer)
+            for split in parts.task.validation_splits:
+                write_predictions(folder / f"predictions-{split}.parquet", parts.model, split)
+            if config["save_model"]:
+                save_weights(parts.model, folder / "model.safetensors")
+            result.url = next((url for logger in loggers if (url := run_url(logger))), None)
+            result.seconds = {"train": train_seconds, "total": time.perf_counter() - started}
+            result.tokens_per_second = result.tokens / train_seconds
+            for logger in loggers[1:]:
+                logger.log_metrics({"score": result.score})  # type: ignore[dict-item]
+        results.write(result, folder)
+    print(last_line(result, folder), flush=True)
+    return result
+
+
+def with_labels(config: dict[str, Any], identity: Identity) -> dict[str, Any]:
+    """The configuration with the labels that were found in the data: a finished run can do without them."""
+    return config | {
+        "task": config["task"] | {"labels": list(identity.task.labels), "metrics": list(identity.task.metrics)}
+    }
+
+
+def quiet() -> None:
+    """Keep the libraries' notes about hardware and tips out of the user's sight."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for text in NOT_FOR_USERS:
+        warnings.filterwarnings("ignore", text)
+
+
+# Warnings of Lightning and torch about what this project does on purpose, or about themselves.
+NOT_FOR_USERS = (
+    ".*does not have many workers.*",
+    ".*`srun` command is available.*",
+    ".*LeafSpec.*",
+    ".*GPU available but not used.*",
+    ".*Experiment logs directory.*",
+)
+
+
+def build_trainer(config: dict[str, Any]) -> pl.Trainer:
+    """Lightning's Trainer with the run's progress display.
+
+    Raises:
+        UserError: an argument that cannot be.
+    """
+    settings = {name: value for name, value in config["trainer"].items() if name != "_target_"}
+    known = inspect.signature(pl.Trainer.__init__).parameters
+    for name in ("max_epochs", "max_steps"):
+        value = settings[name]
+        if value is not None and (not isinstance(value, int) or value < -1 or value == 0):
+            raise UserError(f"trainer.{name}={value}: a whole number above 0 (or -1 for no limit)")
+    if settings["max_epochs"] in (None, -1) and settings["max_steps"] == -1:
+        raise UserError("training would not end: give trainer.max_epochs or trainer.max_steps")
+    callbacks = [progress_callback()] if settings["enable_progress_bar"] else []
+    bar = settings["enable_progress_bar"] and type(callbacks[0]).__name__ != "EpochLines"
+    settings |= {"logger": False, "callbacks": callbacks, "enable_progress_bar": bar}
+    try:
+        return pl.Trainer(**{name: value for name, value in settings.items() if name in known})
+    except (ValueError, TypeError, RuntimeError) as error:  # Lightning's own exception is a ValueError's kin
+        raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+    except Exception as error:
+        if type(error).__name__ != "MisconfigurationException":
+            raise
+        raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def build_parts(config: dict[str, Any], identity: Identity) -> Parts:
+    """Encoder, head, data and model.
+
+    Raises:
+        UserError: they do not fit together, or cannot be had.
+    """
+    task = identity.task
+    names = ["train", *task.validation_splits]
+    encoder_config = config["encoder"]
+    checkpoint = Checkpoint(encoder_config["name"], encoder_config["revision"], encoder_config["config"])
+    head = build_head(config, checkpoint, task.num_outputs, identity.seed)
+    with seeded(identity.seed, "pooler"):
+        encoder = load_encoder(checkpoint, head.needs, encoder_config["frozen"], encoder_config["reinit_pooler"])
+    if task.max_length > encoder.max_length:
+        raise UserError(
+            f"task.max_length={task.max_length}: the encoder reads at most {encoder.max_length} word pieces"
+        )
+    data = DataModule(
+        task,
+        checkpoint.tokenizer(),
+        identity.seed,
+        config["batch_size"],
+        config["evaluation_tokens"],
+        Path(config["cache_dir"]),
+        config["workers"],
+    )
+    data.load(names)
+    gold = {
+        s: Gold(data.splits[s].labels, data.splits[s].units, data.splits[s].sentences) for s in task.validation_splits
+    }
+    settings = OptimizerSettings(**config["optimizer"])
+    model = FineTuner(encoder, head, task.labels, task.metrics, gold, identity.seed, settings)
+    return Parts(task, data, model, state_sha256(encoder))
+
+
+def build_head(config: dict[str, Any], checkpoint: Checkpoint, num_outputs: int, seed: int) -> SentenceHead | TokenHead:
+    """The configured head with weights drawn from a stream of its own.
+
+    Raises:
+        UserError: its parts do not fit together.
+    """
+    try:
+        build = instantiate(config["head"], _partial_=True, _convert_="all")
+    except InstantiationException as error:
+        raise UserError(f"head: {' '.join(str(error).split())}") from error
+    with seeded(seed, "head"):
+        return build(encoder=checkpoint.spec(), num_labels=num_outputs)
+
+
+def fit(trainer: pl.Trainer, parts: Parts) -> float:
+    """Train, and make sure that the last step has been scored. Returns the seconds it took.
+
+    Raises:
+        Diverged: losses or outputs are not finite.
+    """
+    started = time.perf_counter()
+    trainer.fit(parts.model, datamodule=parts.data)
+    history = parts.model.history
+    if not history or history[-1]["step"] != trainer.global_step:
+        trainer.validate(parts.model, datamodule=parts.data, verbose=False)
+        history[-1]["step"] = trainer.global_step
+    return time.perf_counter() - started

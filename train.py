@@ -1,0 +1,8 @@
+"""One run: python train.py head=mean task=rte data_dir=DIR seed=1 (see --help)."""
+
+import sys
+
+from head2head.door import train
+
+if __name__ == "__main__":
+    train(sys.argv[1:])
