@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerBase
 from transformers import logging as transformers_logging
@@ -69,7 +70,7 @@ class Checkpoint:
         if folder is None:
             return self.name
         weights = folder / "model.safetensors"
-        if file_sha256(weights) != package.sha256:
+        if not weights.is_file() or file_sha256(weights) != package.sha256:
             raise UserError(f"{weights}: not the weights of {self.name} (sha256 differs); reinstall {package.pip_name}")
         return str(folder)
 
@@ -102,7 +103,7 @@ class Checkpoint:
         path = self.path()
         try:
             return loader(path, revision=None if Path(path).is_dir() else self.revision, **options)
-        except (OSError, ValueError, ImportError) as error:
+        except (OSError, ValueError, ImportError, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0]
             if Path(path).is_dir():
                 raise UserError(
@@ -156,10 +157,11 @@ def load_encoder(
             f"encoder {checkpoint.name} lacks {len(missing - pooler)} of the model's weights "
             f"(first: {min(missing - pooler)}); is it an encoder checkpoint?"
         )
+    encoder = Encoder(model, needs, frozen)
     if reinit_pooler and needs.pooler:
-        nn.init.normal_(model.pooler.dense.weight, std=model.config.initializer_range)
-        nn.init.zeros_(model.pooler.dense.bias)
-    return Encoder(model, needs, frozen)
+        nn.init.normal_(encoder.pooler.dense.weight, std=model.config.initializer_range)
+        nn.init.zeros_(encoder.pooler.dense.bias)
+    return encoder
 
 
 @torch.no_grad()

@@ -13,6 +13,9 @@ from head2head.errors import UserError
 # the highest one that is read can be dropped without changing those below.
 STACKED = {"bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert"}
 
+# Families that number positions from behind the padding index, so that the first ones are never used.
+OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert"}
+
 
 @dataclass(frozen=True)
 class EncoderSpec:
@@ -163,22 +166,25 @@ class Encoder(nn.Module):
         self.needs = needs
         self.family: str = model.config.model_type
         self.max_length: int = model.config.max_position_embeddings
-        self.depth = max(needs.layers, default=0)
+        if self.family in OFFSET_POSITIONS:
+            self.max_length -= model.config.pad_token_id + 1
+        # Number of layers that are computed.
+        self.depth = self.spec.num_layers
         self.pooler = getattr(model, "pooler", None)
         if hasattr(model, "pooler"):
             model.pooler = None
         if needs.pooler:
-            self.depth = self.spec.num_layers
-            if self.pooler is None:
-                raise UserError(f"head: {model.config.model_type} encoders have no pooler; choose another pool")
+            if not hasattr(self.pooler, "dense"):  # none, or not BERT's: ALBERT's lacks the tanh
+                raise UserError(f"head: {self.family} encoders have no pooler like BERT's; choose another pool")
         else:
             self.pooler = None
-        if self.family in STACKED and not needs.attentions:
-            stack = layer_stack(model)
-            del stack[self.depth :]
+            if self.family in STACKED and not needs.attentions:
+                self.depth = max(needs.layers, default=0)
+                del layer_stack(model)[self.depth :]
         self.model = model
         self.frozen = frozen
         self._freeze()
+        self.train()  # checkpoints come in eval mode, and Lightning keeps the mode that it finds
 
     def _frozen_parts(self) -> list[nn.Module]:
         if self.frozen is True:
@@ -189,7 +195,7 @@ class Encoder(nn.Module):
             raise UserError(f"encoder.frozen={self.frozen}: {self.family} encoders can only be frozen whole (true)")
         if not 0 < self.frozen <= self.spec.num_layers:
             raise UserError(f"encoder.frozen={self.frozen}: true, false, or a layer from 1 to {self.spec.num_layers}")
-        return [self.model.embeddings, *layer_stack(self.model)[: self.frozen]]
+        return [*self.embedding_parts, *layer_stack(self.model)[: self.frozen]]
 
     def _freeze(self) -> None:
         for part in self._frozen_parts():
@@ -202,6 +208,12 @@ class Encoder(nn.Module):
             for module in part.modules():
                 module.training = False
         return self
+
+    @property
+    def embedding_parts(self) -> list[nn.Module]:
+        """What lies below the first layer of a stacked encoder: the embeddings, and ELECTRA's projection of them."""
+        names = ("embeddings", "embeddings_project")
+        return [getattr(self.model, name) for name in names if hasattr(self.model, name)]
 
     @property
     def layers(self) -> list[nn.Module]:

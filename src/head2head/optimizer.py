@@ -42,11 +42,18 @@ class OptimizerSettings:
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
             raise UserError(f"optimizer.schedule={self.schedule}: {did_you_mean(self.schedule, SCHEDULES)}")
-        if not 0 <= self.warmup_ratio <= 1:
-            raise UserError(f"optimizer.warmup_ratio={self.warmup_ratio}: a share of the steps, from 0 to 1")
-        for name in ("lr", "head_lr", "weight_decay"):
-            if (value := getattr(self, name)) is not None and value < 0:
+        for name in ("lr", "head_lr", "weight_decay", "eps", "layer_decay", "warmup_ratio"):
+            value = getattr(self, name)
+            if value is None and name == "head_lr":
+                continue
+            if not isinstance(value, (int, float)) or math.isnan(value):
+                raise UserError(f"optimizer.{name}={value}: not a number")
+            if value < 0:
                 raise UserError(f"optimizer.{name}={value}: cannot be negative")
+        if self.warmup_ratio > 1:
+            raise UserError(f"optimizer.warmup_ratio={self.warmup_ratio}: a share of the steps, from 0 to 1")
+        if len(self.betas) != 2 or not all(isinstance(beta, (int, float)) and 0 <= beta < 1 for beta in self.betas):
+            raise UserError(f"optimizer.betas={self.betas}: two numbers from 0 to below 1")
 
 
 def parameter_groups(encoder: Encoder, head: nn.Module, settings: OptimizerSettings) -> list[dict]:
@@ -54,8 +61,7 @@ def parameter_groups(encoder: Encoder, head: nn.Module, settings: OptimizerSetti
     depth_of = {id(p): i + 1 for i, layer in enumerate(encoder.layers) for p in layer.parameters()}
     top = len(encoder.layers) + 1
     if encoder.layers:
-        embeddings = encoder.model.embeddings.parameters()
-        depth_of |= {id(p): 0 for p in embeddings}
+        depth_of |= {id(p): 0 for part in encoder.embedding_parts for p in part.parameters()}
     else:
         top = 1
     no_decay = {

@@ -9,7 +9,7 @@ from head2head.encoder import EncoderOutput, EncoderSpec, Needs
 from head2head.errors import UserError
 from head2head.heads.classifiers import Classifier
 from head2head.heads.layers import Layers
-from head2head.heads.pooling import Pool
+from head2head.heads.pooling import Pool, wide
 
 
 class SentenceHead(nn.Module):
@@ -102,11 +102,12 @@ def at(tokens: Tensor, positions: Tensor) -> Tensor:
 
 
 def mean_piece(tokens: Tensor, words: Tensor) -> Tensor:
-    """(B, W, H): each word's mean over its pieces, summed in float32."""
+    """(B, W, H): each word's mean over its pieces, summed in float32 or wider."""
     position = torch.arange(tokens.shape[1], device=tokens.device)
     inside = (position >= words[..., :1]) & (position < words[..., 1:])  # (B, W, T)
-    share = inside / inside.sum(dim=-1, keepdim=True).clamp(min=1)
-    return (share.float() @ tokens.float()).to(tokens.dtype)
+    values = wide(tokens)
+    share = inside.to(values.dtype) / inside.sum(dim=-1, keepdim=True).clamp(min=1)
+    return (share @ values).to(tokens.dtype)
 
 
 WORDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -1,6 +1,6 @@
 """How a sentence's tokens become one vector: (B, T, H) and a mask -> (B, D).
 
-Sums run in float32 whatever the dtype that comes in (512 values of 200 overflow float16), and a row
+Sums run in float32 or wider whatever the dtype that comes in (512 values of 200 overflow float16), and a row
 without any token gives zeros. No pool looks at masked positions, so none depends on padding.
 """
 
@@ -101,16 +101,20 @@ class Attention(Pool):
         self.query = nn.Linear(size, 1, bias=False)
 
     def forward(self, tokens: Tensor, mask: Tensor, pooler_output: Tensor | None = None) -> Tensor:
-        scores = self.query(torch.tanh(self.project(tokens))).squeeze(-1).float()
+        scores = wide(self.query(torch.tanh(self.project(tokens))).squeeze(-1))
         keep = mask.bool()
         weights = scores.masked_fill(~keep, torch.finfo(scores.dtype).min).softmax(dim=1) * keep
-        return (weights.unsqueeze(-1) * tokens.float().masked_fill(~keep.unsqueeze(-1), 0)).sum(dim=1).to(tokens.dtype)
+        return masked_sum(weights.unsqueeze(-1) * wide(tokens), mask).to(tokens.dtype)
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """The tensor in float32, or in float64 if it is that already."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def masked_sum(tokens: Tensor, mask: Tensor) -> Tensor:
     """(B, H) sum over the unmasked tokens, in float32 or wider."""
-    wide = tokens if tokens.dtype == torch.float64 else tokens.float()
-    return wide.masked_fill(~mask.bool().unsqueeze(-1), 0).sum(dim=1)
+    return wide(tokens).masked_fill(~mask.bool().unsqueeze(-1), 0).sum(dim=1)
 
 
 def lengths(mask: Tensor) -> Tensor:
