@@ -139,7 +139,7 @@ class TokenizedRows(torch.utils.data.Dataset):
         self.input_ids = Ragged(dataset, "input_ids")
         self.token_type_ids = Ragged(dataset, "token_type_ids")
         self.special_tokens_mask = Ragged(dataset, "special_tokens_mask")
-        self.words_lost = np.asarray(dataset["words_lost"])
+        self.words_lost = np.asarray(dataset["words_lost"][:])
         self.lengths = self.input_ids.lengths
         if kind == "token":
             self.starts, self.ends, self.units = (Ragged(dataset, name) for name in ("starts", "ends", "units"))
@@ -147,7 +147,7 @@ class TokenizedRows(torch.utils.data.Dataset):
             owned = np.concatenate(([0], np.cumsum(self.units.values >= 0)))
             self.label_counts = owned[self.units.offsets[1:]] - owned[self.units.offsets[:-1]]
         else:
-            self.label = np.asarray(dataset["label"]) if "label" in dataset.column_names else None
+            self.label = np.asarray(dataset["label"][:]) if "label" in dataset.column_names else None
             self.label_counts = np.ones(len(dataset), dtype=np.int64)
 
     def __len__(self) -> int:

@@ -57,6 +57,8 @@ class Conll(Task):
         if not self.labels and self.train is not None:
             tags = [tag for sentence in self._sentences(Path(self.train)).tags for tag in sentence]
             self.labels = iob2_labels(sorted({tag[2:] for tag in tags if tag != "O"}))
+            if len(self.labels) == 1:
+                raise UserError(f"{self.train}: no entity, only O tags; nothing can be learned")
 
     def sources(self) -> dict[str, Path | str]:
         files = {"train": self.train, "validation": self.validation, "test": self.test}
@@ -92,11 +94,17 @@ class Conll(Task):
         lines: list[int] = []
         document, columns = 0, self.columns
         for number, line in [*numbered_lines(path), (0, "")]:
-            cells = line.split()
+            # Blanks and tabs alone: a word may be or hold another space, such as U+00A0.
+            cells = [cell for cell in line.replace("\t", " ").split(" ") if cell]
             if cells and cells[0] != DOCSTART:
                 columns = columns or max(len(cells), 2)
                 if len(cells) != columns:
                     raise UserError(f"{path}:{number}: expected {columns} columns, found {len(cells)}")
+                for name in ("token_column", "tag_column"):
+                    if not -columns <= getattr(self, name) < columns:
+                        raise UserError(
+                            f"{path}:{number}: task.{name}={getattr(self, name)}: there are {columns} columns"
+                        )
                 tokens.append(cells[self.token_column])
                 tags.append(cells[self.tag_column])
                 lines.append(number)
@@ -138,8 +146,8 @@ class Conll2003(Conll):
         hint = "give data_dir=DIR (or $HEAD2HEAD_DATA) with the original files in DIR/conll2003"
         table = from_hub(self.hub, None, split, self.hub_revision, hint)
         names = table.features["ner_tags"].feature.names
-        tags = to_iob2([[names[i] for i in row] for row in table["ner_tags"]])
+        tags = to_iob2([[names[i] for i in row] for row in table["ner_tags"][:]])
         numbers = [[self.labels.index(tag) for tag in row] for row in tags]
         known = "document_id" in table.column_names
-        documents = list(table["document_id"]) if known else list(range(len(numbers)))
-        return Dataset.from_dict({"tokens": list(table["tokens"]), "tags": numbers, "document": documents})
+        documents = table["document_id"][:] if known else list(range(len(numbers)))
+        return Dataset.from_dict({"tokens": table["tokens"][:], "tags": numbers, "document": documents})

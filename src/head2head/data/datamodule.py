@@ -90,9 +90,9 @@ class DataModule(pl.LightningDataModule):
         column = "tags" if kind == "token" else "label"
         labels = None
         if column in dataset.column_names:
-            values = dataset[column]
+            values = dataset[column][:]
             labels = np.array([tag for tags in values for tag in tags] if kind == "token" else values)
-        sentences = np.array([len(tokens) for tokens in dataset["tokens"]]) if kind == "token" else None
+        sentences = np.array([len(tokens) for tokens in dataset["tokens"][:]]) if kind == "token" else None
         units = int(sentences.sum()) if sentences is not None else len(dataset)
         rows = TokenizedRows(tokenized, kind, self.tokenizer.pad_token_id)
         return Split(rows, labels, sentences, units, fingerprint(dataset))

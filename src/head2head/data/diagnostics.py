@@ -41,7 +41,7 @@ class Diagnostic(Task):
 
         rng = np.random.default_rng([self.data_seed, *split.encode()])
         examples = [self.example(rng, split, i) for i in range(self.rows[split])]
-        return Dataset.from_dict({name: [example[name] for example in examples] for name in examples[0]})
+        return Dataset.from_list(examples)
 
     @abstractmethod
     def example(self, rng: Generator, split: str, i: int) -> dict:

@@ -15,13 +15,14 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         UserError: missing, empty, or not UTF-8.
     """
     content = read_bytes(path)
-    if not content.strip():
-        raise UserError(f"{path}: the file is empty")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        bad_line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}:{bad_line}: not valid UTF-8 (byte 0x{content[error.start]:02x})") from None
+        decoded = error.object  # without the byte order mark
+        bad_line = decoded.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}:{bad_line}: not valid UTF-8 (byte 0x{decoded[error.start]:02x})") from None
+    if not text.strip():
+        raise UserError(f"{path}: the file is empty")
     for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         yield number, line.removesuffix("\r")
 

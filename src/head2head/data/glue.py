@@ -31,7 +31,10 @@ class Glue(Task):
 
     folder: str
     columns: Mapping[str, str]
-    files: Mapping[str, str]
+    # Not in base/glue.yaml: Hydra would add MNLI's splits to these instead of putting them in their place.
+    files: Mapping[str, str] = field(
+        default_factory=lambda: {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
+    )
     data_dir: str | None = None
     hub: str = "nyu-mll/glue"
     hub_revision: str | None = None
@@ -99,7 +102,7 @@ class Glue(Task):
         hint = f"give data_dir=DIR (or $HEAD2HEAD_DATA) with the official files in DIR/glue/{self.folder}"
         table = from_hub(self.hub, self.name, split, self.hub_revision, hint)
         columns = self.hub_columns or self.columns
-        rows = {name: list(table[column]) for name, column in columns.items()}
+        rows = {name: table[column][:] for name, column in columns.items()}
         if not self.regression and "label" in rows:
             names = table.features[columns["label"]].names
             if any(label < 0 for label in rows["label"]):  # the hub's mark for labels that are not published

@@ -43,6 +43,7 @@ class Table(Task):
     def __post_init__(self) -> None:
         if self.target not in ("classification", "regression"):
             raise UserError(f"task.target={self.target}: choose from: classification, regression")
+        self.labels = [str(label) for label in self.labels or ()]  # 0 and 1 are numbers when they are typed
         if self.train is not None and not self.labels and not self.regression:
             self.labels = self._labels_of(Path(self.train))
         if not self.metrics:
@@ -81,7 +82,7 @@ class Table(Task):
             raise UserError(
                 f"{where}: no column {column!r}; {did_you_mean(column, row)} (task.text, task.text_pair, task.label)"
             )
-        if row[column] is None:
+        if row[column] is None or (column == self.label and row[column] == ""):
             raise UserError(f"{where}: column {column!r} is empty")
         return row[column]
 
@@ -92,15 +93,17 @@ class Table(Task):
             UserError: so many different numbers that this must be regression.
         """
         names = {str(self._cell(row, self.label, where)) for where, row in read_rows(path)}
+        if not names:
+            raise UserError(f"{path}: no examples")
         if len(names) < 2:
             raise UserError(
                 f"{path}: column {self.label!r} holds one label only ({', '.join(names)}); nothing can be learned"
             )
         try:
-            numeric = sorted(names, key=float)
+            numeric = sorted(sorted(names), key=float)
         except ValueError:
             return sorted(names)
-        if len(names) > 20 or any(float(name) != int(float(name)) for name in names):
+        if len(names) > 20 or not all(float(name).is_integer() for name in names):
             raise UserError(
                 f"{path}: column {self.label!r} holds {len(names)} different numbers; set task.target=regression, "
                 "or list the labels in task.labels"

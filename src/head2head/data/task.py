@@ -130,5 +130,5 @@ def from_hub(name: str, configuration: str | None, split: str, revision: str | N
     try:
         return datasets.load_dataset(name, configuration, split=split, revision=revision)
     except Exception as error:  # the hub's client raises a dozen types of several libraries
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"{name} cannot be read from the hub ({reason}); {hint}") from error

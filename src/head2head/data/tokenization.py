@@ -11,6 +11,10 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from head2head.errors import UserError
+
+# Arrow closes a stream with this mark, and takes a file that broke off before it for a shorter one.
+END_OF_STREAM = bytes.fromhex("ffffffff00000000")
 VERSION = 1  # raise when the columns or their meaning change: cached files carry it in their name
 
 
@@ -18,7 +22,8 @@ def fingerprint(dataset: Dataset) -> str:
     """Hash of a dataset's content, column by column; the same wherever it was read from."""
     digest = hashlib.sha256()
     for name in sorted(dataset.column_names):
-        digest.update(json.dumps([name, list(dataset[name])], ensure_ascii=False).encode())
+        # [:] makes one list of a column; row by row takes a thousand times as long.
+        digest.update(json.dumps([name, dataset[name][:]], ensure_ascii=False).encode())
     return digest.hexdigest()
 
 
@@ -39,13 +44,25 @@ def tokenize(
     word that another window predicts) and `labels` (-100 there).
 
     The result is cached by content: the data, the tokenizer and the settings.
+
+    Raises:
+        UserError: `max_length` leaves no room for a word piece.
     """
-    settings = [VERSION, kind, max_length, context, fingerprint(dataset), tokenizer.backend_tokenizer.to_str()]
+    pair = "text_pair" in dataset.column_names
+    least = tokenizer.num_special_tokens_to_add(pair) + 1 + pair
+    if max_length < least:
+        raise UserError(f"task.max_length={max_length}: give {least} or more word pieces, special tokens included")
+    # Truncation and padding are only what the tokenizer's last call left there.
+    rules = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
+    settings = [VERSION, kind, max_length, context, fingerprint(dataset), rules]
     name = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32]
     cache_dir.mkdir(parents=True, exist_ok=True)
+    cached = cache_dir / f"{name}.arrow"
+    if cached.exists() and not is_whole(cached):
+        cached.unlink()
     if kind == "token":
         arguments: dict[str, Any] = {"tokenizer": tokenizer, "max_length": max_length}
-        numbered = dataset.add_column("first_unit", first_units(dataset["tokens"]))
+        numbered = dataset.add_column("first_unit", first_units(dataset["tokens"][:]))
         if context == "document":
             numbered = with_neighbours(numbered)
         function, source = token_windows, numbered
@@ -57,10 +74,17 @@ def tokenize(
         batched=True,
         fn_kwargs=arguments,
         remove_columns=source.column_names,
-        cache_file_name=str(cache_dir / f"{name}.arrow"),
+        cache_file_name=str(cached),
         new_fingerprint=name,
         desc=f"tokenizing {description}",
     )
+
+
+def is_whole(path: Path) -> bool:
+    """Whether an Arrow stream was written to its end."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(END_OF_STREAM)))
+        return file.read() == END_OF_STREAM
 
 
 def sentences(rows: dict[str, list], tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, list]:
@@ -102,7 +126,7 @@ def first_units(tokens: Sequence[Sequence[str]]) -> list[int]:
 
 def with_neighbours(dataset: Dataset) -> Dataset:
     """Each sentence with all that stands before and behind it in its document."""
-    tokens, documents = list(dataset["tokens"]), list(dataset["document"])
+    tokens, documents = dataset["tokens"][:], dataset["document"][:]
     before: list[list[str]] = []
     behind: list[list[str]] = []
     reach = 512  # words; more than any encoder can read
