@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
+import datasets
 import pytest
 
 from head2head.configuration import compose
@@ -57,3 +58,21 @@ def error_of() -> Callable[..., str]:
         return text
 
     return call
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """A hub that gives one table, or raises one error, and remembers what it was asked for."""
+    asked = []
+
+    def serve(answer):
+        def load_dataset(path, name=None, *, split=None, revision=None):
+            asked.append((path, name, split, revision))
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+        return asked
+
+    return serve

@@ -311,7 +311,7 @@ def test_every_word_is_predicted_once_where_it_has_the_most_context():
         for _, _, owned in cuts:
             for word in owned:
 
-                def context(cut, word=word):
+                def context(cut, word=word, sizes=sizes):
                     return min(sum(sizes[cut[0] : word]), sum(sizes[word + 1 : cut[1]]))
 
                 (own,) = (cut for cut in cuts if word in cut[2])
