@@ -227,7 +227,8 @@ def test_a_half_written_weights_file_is_a_user_error(no_pooler, tmp_path):
         load_encoder(no_pooler, LAST)
 
 
-def test_the_example_sentence_has_the_word_pieces_of_bert_base_uncased(minilm_folder):
+@pytest.mark.usefixtures("minilm_folder")
+def test_the_example_sentence_has_the_word_pieces_of_bert_base_uncased():
     tokenizer = Checkpoint(MINILM).tokenizer()
     ids = tokenizer("Let's see all hidden-states and attentions on this text")["input_ids"]
     assert ids == [101, 2292, 1005, 1055, 2156, 2035, 5023, 1011, 2163, 1998, 3086, 2015, 2006, 2023, 3793, 102]
@@ -237,9 +238,7 @@ def test_minilm_is_a_bert_of_six_layers_and_384_with_its_own_pooler(minilm_folde
     checkpoint = Checkpoint(MINILM)
     spec = checkpoint.spec()
     assert (spec.num_layers, spec.hidden_size) == (6, 384)
-    monkeypatch.setattr(
-        checkpoints, "file_sha256", lambda path: PACKAGES[MINILM].sha256
-    )  # hashed above, once is enough
+    monkeypatch.setattr(checkpoints, "file_sha256", lambda _: PACKAGES[MINILM].sha256)  # hashing once is enough
     encoder = load_encoder(checkpoint, Needs(frozenset({6}), pooler=True)).eval()
     encoded = checkpoint.tokenizer()(["a short text", "a text that is longer"], padding=True, return_tensors="pt")
     with torch.no_grad():

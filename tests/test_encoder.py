@@ -227,7 +227,7 @@ def test_frozen_false_or_0_freezes_nothing(frozen):
     assert all(p.requires_grad for p in part.parameters())
 
 
-@pytest.mark.parametrize("frozen", [-1, LAYERS + 1])
+@pytest.mark.parametrize("frozen", [-1, LAYERS + 1, 1.5, "half"])
 def test_freezing_up_to_a_layer_that_is_not_there_is_a_user_error(frozen):
     with pytest.raises(UserError, match=f"encoder.frozen={frozen}: .* 1 to 4"):
         encoder(bert(), {4}, frozen=frozen)

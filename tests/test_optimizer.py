@@ -101,10 +101,17 @@ def test_the_head_takes_the_encoders_rate_unless_it_has_one_of_its_own():
         assert {lr for lr, _ in by_name(groups, part).values()} == {3e-5}
 
 
+def test_a_head_on_a_frozen_encoder_has_a_rate_for_new_layers_unless_one_is_given():
+    top = head()
+    for frozen, head_lr, expected in ((True, None, 1e-3), (True, 2e-2, 2e-2), (1, None, 3e-5), (2, None, 3e-5)):
+        groups = parameter_groups(encoder(frozen), top, OptimizerSettings(lr=3e-5, head_lr=head_lr))
+        assert {lr for lr, _ in by_name(groups, top).values()} == {expected}
+
+
 def rates(steps: int, **settings) -> list[float]:
     """The head's learning rate at each step."""
     optimizer, schedule = build_optimizer(
-        encoder(True), head(), OptimizerSettings(lr=1.0, **settings), steps, fused=False
+        encoder(True), head(), OptimizerSettings(head_lr=1.0, **settings), steps, fused=False
     )
     found = []
     for _ in range(steps):
@@ -179,6 +186,7 @@ def test_nothing_to_train_is_a_user_error():
         ({"weight_decay": -0.1}, r"optimizer\.weight_decay=-0\.1"),
         ({"layer_decay": -0.5}, r"optimizer\.layer_decay=-0\.5"),
         ({"eps": -1e-8}, r"optimizer\.eps=-1e-08"),
+        ({"betas": 0.9}, r"optimizer\.betas=0\.9: two numbers"),
         ({"betas": [0.9]}, r"optimizer\.betas="),
         ({"betas": [0.9, 1.0]}, r"optimizer\.betas="),
     ],

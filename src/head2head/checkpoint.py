@@ -100,6 +100,7 @@ class Checkpoint:
             UserError: there is no such checkpoint within reach.
         """
         transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()  # of reading weights, over before it can be read
         path = self.path()
         try:
             return loader(path, revision=None if Path(path).is_dir() else self.revision, **options)

@@ -170,7 +170,7 @@ class Encoder(nn.Module):
             self.max_length -= model.config.pad_token_id + 1
         # Number of layers that are computed.
         self.depth = self.spec.num_layers
-        self.pooler = getattr(model, "pooler", None)
+        self.pooler: Any = getattr(model, "pooler", None)
         if hasattr(model, "pooler"):
             model.pooler = None
         if needs.pooler:
@@ -193,7 +193,7 @@ class Encoder(nn.Module):
             return []
         if self.family not in STACKED:
             raise UserError(f"encoder.frozen={self.frozen}: {self.family} encoders can only be frozen whole (true)")
-        if not 0 < self.frozen <= self.spec.num_layers:
+        if not isinstance(self.frozen, int) or not 0 < self.frozen <= self.spec.num_layers:
             raise UserError(f"encoder.frozen={self.frozen}: true, false, or a layer from 1 to {self.spec.num_layers}")
         return [*self.embedding_parts, *layer_stack(self.model)[: self.frozen]]
 

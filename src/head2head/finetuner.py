@@ -99,7 +99,7 @@ class FineTuner(pl.LightningModule):
         self.tokens_seen += (
             int(batch["attention_mask"].sum()) if loss.device.type == "cpu" else batch["input_ids"].numel()
         )
-        self.log("train/loss", loss, prog_bar=True, batch_size=1)
+        self.log("train/loss", loss, prog_bar=True, batch_size=1, sync_dist=self.trainer.world_size > 1)
         if batch_idx % CHECK_EVERY == 0 and not torch.isfinite(loss):
             raise Diverged(f"the training loss is {loss.item()} at step {self.global_step}")
         return loss

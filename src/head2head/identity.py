@@ -43,14 +43,33 @@ def identify(config: dict[str, Any]) -> Identity:
     Raises:
         UserError: the head does not fit the task, or the data are not there.
     """
+    check_numbers(config)
     task = build_task(config)
     check_pairing(config, task)
-    key = results.key(config, content(config, task), task.places)
-    head = head_label(config["head"])
-    seed = config["seed"]
-    if not isinstance(seed, int) or seed < 0:
-        raise UserError(f"seed={seed}: a whole number, 0 or above")
+    key = results.key(complete(config, task), content(config, task), task.places)
+    head, seed = head_label(config["head"]), config["seed"]
     return Identity(key, task, head, seed, Path(config["output_dir"], task.name, head), f"{seed}-{key[:8]}")
+
+
+def check_numbers(config: dict[str, Any]) -> None:
+    """Check the whole numbers of the configuration's top level.
+
+    Raises:
+        UserError: one is none, or too small.
+    """
+    for name, least in (("seed", 0), ("batch_size", 1), ("evaluation_tokens", 1), ("workers", 0), ("threads", 1)):
+        value = config[name]
+        if value is None and name == "threads":
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise UserError(f"{name}={value}: a whole number, {least} or above")
+
+
+def complete(config: dict[str, Any], task: Task) -> dict[str, Any]:
+    """The configuration with the labels and metrics that were found in the data, so that a finished run
+    can do without the files it was trained on."""
+    found = {name: list(getattr(task, name)) for name in ("labels", "metrics")}
+    return config | {"task": config["task"] | found}
 
 
 def build_task(config: dict[str, Any]) -> Task:

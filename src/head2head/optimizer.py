@@ -15,6 +15,7 @@ from head2head.encoder import Encoder
 from head2head.errors import UserError, did_you_mean
 
 SCHEDULES = ("linear", "cosine", "constant")
+FROZEN_HEAD_LR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class OptimizerSettings:
     """Settings of AdamW (Loshchilov and Hutter 2019) and of the schedule.
 
     lr: of the encoder at its top layer, reached at the end of the warm-up.
-    head_lr: of the head; None takes `lr`.
+    head_lr: of the head; None takes `lr`, or FROZEN_HEAD_LR when the encoder is frozen whole: a new layer
+        on fixed features learns next to nothing at a rate made for fine-tuning.
     weight_decay: not applied to biases and LayerNorm (Devlin et al. 2019).
     layer_decay: each layer's rate is that of the layer above times this (Howard and Ruder 2018; the
         embeddings lie one below the first layer); 1 gives all layers the same.
@@ -52,7 +54,8 @@ class OptimizerSettings:
                 raise UserError(f"optimizer.{name}={value}: cannot be negative")
         if self.warmup_ratio > 1:
             raise UserError(f"optimizer.warmup_ratio={self.warmup_ratio}: a share of the steps, from 0 to 1")
-        if len(self.betas) != 2 or not all(isinstance(beta, (int, float)) and 0 <= beta < 1 for beta in self.betas):
+        betas = self.betas if isinstance(self.betas, (list, tuple)) else ()
+        if len(betas) != 2 or not all(isinstance(beta, (int, float)) and 0 <= beta < 1 for beta in betas):
             raise UserError(f"optimizer.betas={self.betas}: two numbers from 0 to below 1")
 
 
@@ -71,13 +74,16 @@ def parameter_groups(encoder: Encoder, head: nn.Module, settings: OptimizerSetti
         for name, p in module.named_parameters(recurse=False)
         if isinstance(module, nn.LayerNorm) or name.startswith("bias")
     }
+    head_lr = settings.head_lr
+    if head_lr is None:
+        head_lr = FROZEN_HEAD_LR if encoder.frozen is True else settings.lr
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for part in (encoder, head):
         for parameter in part.parameters():
             if not parameter.requires_grad:
                 continue
             if part is head:
-                lr = settings.lr if settings.head_lr is None else settings.head_lr
+                lr = head_lr
             else:
                 # The top layer and what lies above it (the pooler) have the full rate.
                 below_top = max(top - 1 - depth_of.get(id(parameter), top), 0)

@@ -127,8 +127,9 @@ def key(config: Mapping[str, Any], content: Mapping[str, str], places: frozenset
     kept: dict[str, Any] = {name: value for name, value in config.items() if name not in NOT_IN_KEY}
     kept["task"] = {name: value for name, value in config["task"].items() if name not in places}
     kept["trainer"] = {name: v for name, v in config["trainer"].items() if name not in TRAINER_NOT_IN_KEY}
-    if "encoder" in content:
-        kept["encoder"] = {name: v for name, v in config["encoder"].items() if name not in ("name", "revision")}
+    # A folder's content stands for its name; `lr` is only the default of optimizer.lr, which is here itself.
+    unnamed = {"lr", "name", "revision"} if "encoder" in content else {"lr"}
+    kept["encoder"] = {name: value for name, value in config["encoder"].items() if name not in unnamed}
     text = json.dumps([VERSION, kept, dict(content)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -23,7 +23,7 @@ from head2head.data.datamodule import DataModule
 from head2head.errors import UserError
 from head2head.finetuner import Diverged, FineTuner, Gold
 from head2head.heads import SentenceHead, TokenHead
-from head2head.identity import Identity, identify
+from head2head.identity import Identity, complete, identify
 from head2head.loggers import open_loggers
 from head2head.optimizer import OptimizerSettings
 from head2head.progress import progress_callback
@@ -45,9 +45,9 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
     """
     started = time.perf_counter()
     quiet()
+    identity = identify(config)
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
-    identity = identify(config)
     trainer = build_trainer(config)
     if trainer.global_rank > 0:
         parts = build_parts(config, identity)
@@ -55,7 +55,7 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
         sys.exit(0)  # the run is told by the first process
     with results.run_folder(identity.parent, identity.name) as folder:
         parts = build_parts(config, identity)
-        config = with_labels(config, identity)
+        config = complete(config, identity.task)
         (folder / "config.yaml").write_text(
             yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8"
         )
@@ -86,13 +86,6 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
     return result
 
 
-def with_labels(config: dict[str, Any], identity: Identity) -> dict[str, Any]:
-    """The configuration with the labels that were found in the data: a finished run can do without them."""
-    return config | {
-        "task": config["task"] | {"labels": list(identity.task.labels), "metrics": list(identity.task.metrics)}
-    }
-
-
 def quiet() -> None:
     """Keep the libraries' notes about hardware and tips out of the user's sight."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -108,6 +101,8 @@ NOT_FOR_USERS = (
     ".*LeafSpec.*",
     ".*GPU available but not used.*",
     ".*Experiment logs directory.*",
+    ".*smaller than the logging interval.*",
+    ".*module\\(s\\) in eval mode.*",
 )
 
 

@@ -1,5 +1,7 @@
 """Layer rules on hidden states whose every value is their own number, so that sums can be done by hand."""
 
+import functools
+
 import pytest
 import torch
 from hydra.utils import instantiate
@@ -32,6 +34,7 @@ def test_layer_that_is_not_there_is_a_user_error(index):
         Layer(SIX, index)
 
 
+@functools.cache
 def built(*overrides: str):
     return instantiate(compose(overrides)["head"]["layers"])(encoder=SIX)
 

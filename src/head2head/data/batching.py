@@ -79,13 +79,13 @@ class EvaluationBatches:
     """Every row once, longest first, cut so that a batch holds at most `tokens` word pieces, padding included."""
 
     def __init__(self, lengths: np.ndarray, tokens: int, rank: int = 0, world_size: int = 1):
-        order = np.argsort(-lengths, kind="stable")
+        order = np.argsort(-lengths, kind="stable")[rank::world_size]
         batches, start = [], 0
         while start < len(order):
             size = max(1, tokens // int(lengths[order[start]]))
             batches.append(order[start : start + size])
             start += size
-        self.batches = batches[rank::world_size]
+        self.batches = batches
 
     def __len__(self) -> int:
         return len(self.batches)

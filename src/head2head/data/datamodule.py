@@ -61,6 +61,7 @@ class DataModule(pl.LightningDataModule):
         workers: int = 0,
     ):
         super().__init__()
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # a split can have fewer rows than devices
         self.task, self.tokenizer, self.seed = task, tokenizer, seed
         self.batch_size, self.evaluation_tokens, self.workers = batch_size, evaluation_tokens, workers
         self.cache_dir = cache_dir.expanduser()
