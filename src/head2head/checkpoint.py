@@ -137,7 +137,11 @@ def load_encoder(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             config = BertConfig(**checkpoint.config, attn_implementation=attention)
-            return Encoder(BertModel(config), needs, frozen)
+            model = BertModel(config)
+        digest = state_sha256(model)
+        encoder = Encoder(model, needs, frozen)
+        encoder.checkpoint_sha256 = digest
+        return encoder
     options: dict[str, Any] = {
         "dtype": torch.float32,
         "attn_implementation": attention,
@@ -158,7 +162,9 @@ def load_encoder(
             f"encoder {checkpoint.name} lacks {len(missing - pooler)} of the model's weights "
             f"(first: {min(missing - pooler)}); is it an encoder checkpoint?"
         )
+    digest = state_sha256(model)
     encoder = Encoder(model, needs, frozen)
+    encoder.checkpoint_sha256 = digest
     if reinit_pooler and needs.pooler:
         nn.init.normal_(encoder.pooler.dense.weight, std=model.config.initializer_range)
         nn.init.zeros_(encoder.pooler.dense.bias)
@@ -166,10 +172,13 @@ def load_encoder(
 
 
 @torch.no_grad()
-def state_sha256(module: nn.Module) -> str:
-    """Hash of a module's parameters, by name and content, wherever they were loaded from."""
+def state_sha256(model: nn.Module) -> str:
+    """Hash of an encoder's weights, by name and content, wherever they were loaded from. The pooler is
+    left out, since it is only loaded for heads that read it: all heads see the same encoder."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    for name, tensor in sorted(model.state_dict().items()):
+        if name.startswith("pooler."):
+            continue
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -158,7 +158,11 @@ class Encoder(nn.Module):
         needs: what forward() has to return.
         frozen: True freezes everything; k > 0 the embeddings and the first k layers; False or 0 nothing.
             Frozen parts stay in eval mode (no dropout) and get no gradient.
+
+    Attribute `checkpoint_sha256` is the hash of the weights as they were loaded, whatever is kept of them.
     """
+
+    checkpoint_sha256 = ""
 
     def __init__(self, model: Any, needs: Needs, frozen: bool | int = False):
         super().__init__()
