@@ -261,3 +261,9 @@ def test_config_yaml_alone_describes_the_run(finished):
     result, folder = finished
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert identify(config).key == result.key
+
+
+def test_every_head_records_the_same_hash_of_the_encoder_it_started_from(tmp_path):
+    embeddings = ["head=mean", "head/layers=embeddings"]
+    hashes = {go(tmp_path, *head, "save_model=false").encoder for head in (["head=mean"], ["head=pooler"], embeddings)}
+    assert len(hashes) == 1

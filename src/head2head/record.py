@@ -36,7 +36,6 @@ class Parts:
     task: Any
     data: DataModule
     model: FineTuner
-    encoder_sha256: str
 
 
 def blank_result(config: dict[str, Any], overrides: Sequence[str], identity: Identity, parts: Parts) -> Result:
@@ -69,7 +68,7 @@ def blank_result(config: dict[str, Any], overrides: Sequence[str], identity: Ide
         truncated={name: split.truncated for name, split in splits.items()},
         notes=list(identity.task.notes),
         data={name: split.fingerprint for name, split in splits.items()},
-        encoder=parts.encoder_sha256,
+        encoder=model.encoder.checkpoint_sha256,
         threads=torch.get_num_threads(),
         device=device_name(),
         git_commit=git_commit(),

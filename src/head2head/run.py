@@ -18,7 +18,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from head2head import results
-from head2head.checkpoint import Checkpoint, load_encoder, state_sha256
+from head2head.checkpoint import Checkpoint, load_encoder
 from head2head.data.datamodule import DataModule
 from head2head.errors import UserError
 from head2head.finetuner import Diverged, FineTuner, Gold
@@ -165,7 +165,7 @@ def build_parts(config: dict[str, Any], identity: Identity) -> Parts:
     }
     settings = OptimizerSettings(**config["optimizer"])
     model = FineTuner(encoder, head, task.labels, task.metrics, gold, identity.seed, settings)
-    return Parts(task, data, model, state_sha256(encoder))
+    return Parts(task, data, model)
 
 
 def build_head(config: dict[str, Any], checkpoint: Checkpoint, num_outputs: int, seed: int) -> SentenceHead | TokenHead:

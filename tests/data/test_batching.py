@@ -39,9 +39,17 @@ def test_the_order_is_a_pure_function_of_seed_and_epoch():
 
 def test_the_order_stays_what_it_was():
     made = batches(seed=0, size=2, lengths=np.array([5, 3, 9, 4, 7]), labels=np.ones(5, dtype=int))
-    assert rows_of(made) == [[0, 4], [1, 3], [2]]
+    assert rows_of(made) == [[1, 0], [4, 2], [3]]
     made.set_epoch(1)
-    assert rows_of(made) == [[2], [0, 4], [1, 3]]
+    assert rows_of(made) == [[3], [4, 2], [1, 0]]
+
+
+def test_small_data_are_sorted_in_several_pools_so_that_rows_meet_others():
+    lengths = np.arange(1, 129)  # all different: in one pool the same rows would meet in every epoch
+    made = batches(seed=0, size=8, lengths=lengths, labels=np.ones(128, dtype=int))
+    first = {frozenset(rows) for rows in rows_of(made)}
+    made.set_epoch(1)
+    assert len(first & {frozenset(rows) for rows in rows_of(made)}) <= 2
 
 
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 3001])

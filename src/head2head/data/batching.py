@@ -12,7 +12,8 @@ from torch import Tensor
 
 from head2head.seeds import derive
 
-POOL = 64  # batches that are sorted by length together; more saves padding, fewer mixes better
+POOL = 64  # batches that are sorted by length together, at most: more saves padding, fewer mixes better
+POOLS = 4  # of them in an epoch, at least: in a single pool the same rows would always meet
 IGNORED = -100  # a label that no loss and no metric counts
 
 
@@ -61,7 +62,7 @@ class TrainBatches:
         """The epoch's batches: shuffled, sorted by length within a pool, cut, shuffled again."""
         rng = np.random.default_rng(derive(self.seed, "order", self.epoch))
         rows = rng.permutation(len(self.lengths))
-        size = self.batch_size * POOL
+        size = self.batch_size * max(1, min(POOL, len(rows) // (POOLS * self.batch_size)))
         pools = [rows[i : i + size] for i in range(0, len(rows), size)]
         pools = [pool[np.argsort(self.lengths[pool], kind="stable")] for pool in pools]
         batches = [pool[i : i + self.batch_size] for pool in pools for i in range(0, len(pool), self.batch_size)]
