@@ -112,3 +112,29 @@ def test_a_multirun_runs_every_combination_and_goes_into_folders_of_its_own(tmp_
     folders = sorted(path.parent for path in tmp_path.glob("agreement/*/*/result.json"))
     assert [folder.parent.name for folder in folders] == ["max", "mean"]
     assert {yaml.safe_load((f / "config.yaml").read_text())["seed"] for f in folders} == {1}
+
+
+def test_a_multirun_goes_on_past_a_failing_job_names_it_and_fails(tmp_path):
+    command = [
+        sys.executable,
+        str(ROOT / "train.py"),
+        "-m",
+        "head=ner,max",
+        "encoder=random-tiny",
+        "trainer.max_steps=1",
+    ]
+    settings = ["task.train_rows=40", f"output_dir={tmp_path}", "threads=1", "trainer.accelerator=cpu"]
+    done = subprocess.run([*command, *settings], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "head=ner" in errors[0]
+    assert "needs a sentence head" in errors[0]
+    assert "Traceback" not in done.stderr
+    assert len(list(tmp_path.glob("agreement/max/*/result.json"))) == 1
+
+
+def test_runs_on_several_devices_are_refused_in_a_multirun(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    with pytest.raises(SystemExit):
+        train(["-m", "seed=1,2", "trainer.devices=2", f"output_dir={tmp_path}"])
+    assert "runs on several devices cannot be part of a multirun" in capsys.readouterr().err

@@ -267,3 +267,38 @@ def test_every_head_records_the_same_hash_of_the_encoder_it_started_from(tmp_pat
     embeddings = ["head=mean", "head/layers=embeddings"]
     hashes = {go(tmp_path, *head, "save_model=false").encoder for head in (["head=mean"], ["head=pooler"], embeddings)}
     assert len(hashes) == 1
+
+
+@pytest.fixture
+def mnli(tmp_path):
+    """A data folder with made-up MNLI and AX files."""
+    glue, labels = tmp_path / "data/glue", ["entailment", "neutral", "contradiction"]
+    for folder in ("MNLI", "diagnostic"):
+        (glue / folder).mkdir(parents=True)
+    for split in ("train", "dev_matched", "dev_mismatched"):
+        rows = [f"{i}\tthe key {i}\tthe door {split}\t{labels[i % 3]}" for i in range(24)]
+        (glue / "MNLI" / f"{split}.tsv").write_text("\n".join(["index\tsentence1\tsentence2\tgold_label", *rows]))
+    rows = [f"{i}\tthe key {i}\tthe door" for i in range(7)]
+    (glue / "diagnostic" / "diagnostic.tsv").write_text("\n".join(["index\tsentence1\tsentence2", *rows]))
+    return tmp_path / "data"
+
+
+def test_mnli_reports_matched_and_mismatched_and_its_run_predicts_ax(mnli, tmp_path):
+    result = go(tmp_path, "task=mnli", f"data_dir={mnli}", "task.train_rows=null")
+    assert set(result.metrics["last"]) == set(result.baseline) == {"validation_matched", "validation_mismatched"}
+    assert result.score == result.metrics["last"]["validation_matched"]["accuracy"]
+    folder = folder_of(tmp_path, result)
+    for split in ("validation_matched", "validation_mismatched"):
+        assert len(pd.read_parquet(folder / f"predictions-{split}.parquet")) == 24
+    assert evaluate(folder, split="test", task_name="ax") is None
+    predictions = pd.read_parquet(folder / "predictions-ax-test.parquet")["prediction"]
+    assert len(predictions) == 7
+    assert set(predictions) <= {"entailment", "neutral", "contradiction"}
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
+@pytest.mark.parametrize(("task", "head"), [("agreement", "attention"), ("entities", "ner")])
+def test_other_precisions_train(precision, task, head, tmp_path):
+    bilstm = ["head/classifier=bilstm", "head.classifier.hidden=8"] if head == "ner" else []
+    result = go(tmp_path, f"task={task}", f"head={head}", f"trainer.precision={precision}", "save_model=false", *bilstm)
+    assert math.isfinite(result.score)

@@ -53,6 +53,11 @@ def hydra_application(arguments: Sequence[str]) -> None:
     def job(config: DictConfig) -> float | None:
         overrides = list(HydraConfig.get().overrides.task)
         try:
+            if str(config.trainer.devices) != "1" or config.trainer.num_nodes != 1:
+                # Lightning starts the other processes with this very command line: each would run all jobs.
+                raise UserError(
+                    "runs on several devices cannot be part of a multirun; start them one by one, without -m"
+                )
             return single(OmegaConf.to_container(config, resolve=True), overrides)  # type: ignore[arg-type]
         except UserError as error:
             print(f"error: {' '.join(overrides)}: {error}", file=sys.stderr, flush=True)
