@@ -112,5 +112,5 @@ def build_optimizer(
 
 
 def can_fuse(precision: str) -> bool:
-    """Whether the fused kernel can be used: not under mixed precision, where Lightning refuses to clip its gradients."""
+    """Whether the fused kernel can be used: not under mixed precision, where Lightning will not clip its gradients."""
     return "mixed" not in precision
