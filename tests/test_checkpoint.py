@@ -1,9 +1,12 @@
 """Where encoders come from, and what a checkpoint must have to be one."""
 
+import json
+import os
 import sys
 
 import pytest
 import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AutoModel,
     BertConfig,
@@ -11,13 +14,15 @@ from transformers import (
     BertModel,
     DistilBertConfig,
     DistilBertModel,
+    PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaModel,
+    T5Config,
 )
 
 from head2head import checkpoint as checkpoints
 from head2head.checkpoint import PACKAGES, Checkpoint, Package, load_encoder, state_sha256
-from head2head.encoder import Needs
+from head2head.encoder import Needs, NoPooler
 from head2head.errors import UserError
 from head2head.heads import Cls, Mean
 
@@ -69,7 +74,7 @@ def test_weights_load_as_they_were_saved_pooler_included(tmp_path):
 
 
 def test_a_checkpoint_without_pooler_is_refused_for_a_head_that_reads_it(no_pooler):
-    with pytest.raises(UserError, match=r"has no pooler weights.*encoder\.reinit_pooler=true"):
+    with pytest.raises(NoPooler, match=r"has no pooler weights.*encoder\.reinit_pooler=true"):
         load_encoder(no_pooler, POOLER)
 
 
@@ -248,3 +253,125 @@ def test_minilm_is_a_bert_of_six_layers_and_384_with_its_own_pooler(minilm_folde
     torch.testing.assert_close(output.pooler_output, theirs.pooler_output, rtol=0, atol=1e-5)
     real = encoded["attention_mask"].bool()
     torch.testing.assert_close(output.last_hidden_state[real], theirs.last_hidden_state[real], rtol=0, atol=1e-5)
+
+
+def test_packaged_weights_are_hashed_once_until_they_change(package, monkeypatch, tmp_path):
+    digest = "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c"
+    monkeypatch.setitem(PACKAGES, MINILM, Package(package, digest))
+    hashed, original = [], checkpoints.file_sha256
+    monkeypatch.setattr(checkpoints, "file_sha256", lambda path: hashed.append(path) or original(path))
+    for _ in range(3):
+        Checkpoint(MINILM).path()
+    assert len(hashed) == 1
+    weights = tmp_path / "head2head_test_weights" / "model" / "model.safetensors"
+    weights.write_bytes(b"others!")
+    os.utime(weights, ns=(1, 1))
+    with pytest.raises(UserError, match="sha256 differs"):
+        Checkpoint(MINILM).path()
+
+
+@pytest.mark.parametrize("name", ["./nope", "../nope", "/nope/x", "~/nope", "~nope", "a/b/c", "my model", "nope/", ""])
+def test_a_name_that_can_only_be_a_folder_is_not_asked_of_the_hub(name):
+    with pytest.raises(UserError, match=f"^encoder.name={name}: no such folder$"):
+        Checkpoint(name).spec()
+
+
+def test_a_home_folder_is_not_expanded_but_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "bert").mkdir()
+    with pytest.raises(UserError, match=f"no such folder; write encoder.name={tmp_path / 'bert'}$"):
+        Checkpoint("~/bert").spec()
+
+
+def test_an_encoder_without_positions_is_a_user_error(tmp_path):
+    T5Config(d_model=16, num_layers=2).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="t5 models cannot be used: the configuration has no max_position_embeddings"):
+        Checkpoint(str(tmp_path)).spec()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_attention_heads": 3}, "The hidden size (16) is not a multiple of the number of attention heads (3)"),
+        ({"hidden_size": "wide"}, "Validation error for field 'hidden_size'"),
+        ({"hidden_size": 0}, "hidden_size=0: 1 or above"),
+        ({"num_hidden_layers": -1}, "num_hidden_layers=-1: 1 or above"),
+        ({"hidden_dropout_prob": 2.0}, "dropout probability"),
+        ({"hidden_act": "nope"}, "unknown value 'nope'"),
+        ({"hiden_size": 8}, "unknown field 'hiden_size'; did you mean hidden_size"),
+    ],
+)
+def test_random_weights_of_impossible_sizes_are_a_user_error_of_one_line(change, message):
+    checkpoint = Checkpoint("random", config=SIZES | change)
+    for call in (checkpoint.spec, lambda: load_encoder(checkpoint, LAST)):
+        with pytest.raises(UserError, match=r"^encoder\.config: ") as error:
+            call()
+        assert message in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("vocab_size", 60), ("type_vocab_size", 1)])
+def test_random_weights_have_an_embedding_for_all_that_the_built_in_tokenizer_gives(name, value):
+    checkpoint = Checkpoint("random", config=SIZES | {"vocab_size": 512, name: value})
+    with pytest.raises(UserError, match=rf"^encoder.config: {name}={value}: \d+ or above$"):
+        checkpoint.tokenizer()
+    least = len(Checkpoint("random", config=SIZES | {"vocab_size": 512}).tokenizer())
+    assert len(Checkpoint("random", config=SIZES | {"vocab_size": least}).tokenizer()) == least
+
+
+def test_asking_for_the_sizes_of_random_weights_draws_no_number():
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    Checkpoint("random", config=SIZES).spec()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+BYTE_LEVEL = {
+    "roberta": (None, pre_tokenizers.ByteLevel(add_prefix_space=False)),
+    "prefix": (None, pre_tokenizers.ByteLevel(add_prefix_space=True)),
+    "modernbert": (normalizers.NFC(), pre_tokenizers.ByteLevel(add_prefix_space=False)),
+    "split": (
+        None,
+        pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(" ", "merged_with_next"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("class_", ["TokenizersBackend", "RobertaTokenizer"])
+@pytest.mark.parametrize("kind", BYTE_LEVEL)
+def test_byte_level_tokenizers_read_each_word_with_its_blank(tmp_path, kind, class_):
+    bpe = Tokenizer(models.BPE())
+    if BYTE_LEVEL[kind][0] is not None:
+        bpe.normalizer = BYTE_LEVEL[kind][0]
+    bpe.pre_tokenizer = BYTE_LEVEL[kind][1]
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=290, special_tokens=special, initial_alphabet=alphabet)
+    bpe.train_from_iterator(["see the key the door the keys a key"] * 5, trainer)
+    bpe.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    names = dict(zip(("cls_token", "pad_token", "sep_token", "unk_token", "mask_token"), special, strict=True))
+    PreTrainedTokenizerFast(tokenizer_object=bpe, **names).save_pretrained(tmp_path)
+    RobertaConfig(**SIZES).save_pretrained(tmp_path)
+    settings = tmp_path / "tokenizer_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"tokenizer_class": class_}))
+    checkpoint = Checkpoint(str(tmp_path))
+    words = ["the", "key", "the", "door"]
+    plain = checkpoint.tokenizer()
+    expected = plain(" " + " ".join(words), add_special_tokens=False).tokens()
+    found = checkpoint.tokenizer(words=True)(words, is_split_into_words=True, add_special_tokens=False)
+    assert found.tokens() == expected
+    assert found.tokens()[0].startswith("\u0120")
+    assert set(found.word_ids()) == {0, 1, 2, 3}
+    if kind != "prefix":
+        assert plain(words, is_split_into_words=True, add_special_tokens=False).tokens() != expected
+
+
+@pytest.mark.usefixtures("minilm_folder")
+def test_word_piece_tokenizers_read_words_as_they_are():
+    plain, words = Checkpoint(MINILM).tokenizer(), Checkpoint(MINILM).tokenizer(words=True)
+    assert plain.backend_tokenizer.to_str() == words.backend_tokenizer.to_str()

@@ -1,12 +1,24 @@
 """The encoder against transformers' own outputs; what is frozen, dropped, refused."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import AlbertConfig, AlbertModel, BertConfig, BertModel, DistilBertConfig, ElectraConfig, ElectraModel
+from transformers import (
+    AlbertConfig,
+    AlbertModel,
+    BartConfig,
+    BertConfig,
+    BertModel,
+    DistilBertConfig,
+    ElectraConfig,
+    ElectraModel,
+    T5Config,
+    XLNetConfig,
+)
 
-from head2head.encoder import Encoder, EncoderOutput, EncoderSpec, Needs, first_token, spec_of
+from head2head.encoder import Encoder, EncoderOutput, EncoderSpec, Needs, NoPooler, first_token, spec_of
 from head2head.errors import UserError
 
 LAYERS = 4
@@ -242,7 +254,7 @@ def test_albert_can_be_frozen_whole_but_not_up_to_a_layer():
 
 def test_a_pooler_that_is_not_berts_is_a_user_error():
     model = AlbertModel(AlbertConfig(**SIZES, embedding_size=8, num_hidden_layers=3))
-    with pytest.raises(UserError, match="albert"):
+    with pytest.raises(NoPooler, match="albert"):
         encoder(model, {3}, pooler=True)
 
 
@@ -266,3 +278,20 @@ def test_layer_numbers_count_from_the_embeddings_or_from_the_last():
     for index in (13, -14):
         with pytest.raises(UserError, match=rf"layer {index}: .* \(embeddings\) to 12, or -1 to -13"):
             spec.layer(index)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (T5Config(), "t5 models cannot be used: the configuration has no max_position_embeddings;"),
+        (XLNetConfig(), "xlnet models cannot be used: the configuration has no max_position_embeddings;"),
+        (BartConfig(), "bart models are encoder-decoders;"),
+        (
+            SimpleNamespace(model_type="made-up", max_position_embeddings=9),
+            "made-up models cannot be used: the configuration has no hidden_size and no num_hidden_layers;",
+        ),
+    ],
+)
+def test_a_family_that_is_no_encoder_with_positions_is_a_user_error(config, message):
+    with pytest.raises(UserError, match=f"^encoder: {message}"):
+        spec_of(config)

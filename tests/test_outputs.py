@@ -3,10 +3,14 @@
 import json
 
 import pytest
+from transformers import BertConfig, BertModel
 from typer.testing import CliRunner
 
 from head2head.cli import app
-from head2head.outputs import POOLS
+from head2head.configuration import options
+from head2head.errors import UserError
+from head2head.outputs import describe
+from head2head.vocabulary import built_in_tokenizer
 
 TEXT = "Let's see all hidden-states and attentions on this text"
 
@@ -46,7 +50,7 @@ def test_minilm_shows_its_outputs_with_their_shapes(runner):
     assert outputs["hidden_states"]["shapes"] == [[1, 16, 384]] * 7
     assert outputs["attentions"]["shapes"] == [[1, 12, 16, 16]] * 6
     assert outputs["pooler_output"]["tf_hub"].startswith("pooled_output")
-    assert set(found["pools"]) == set(POOLS)
+    assert set(found["pools"]) == set(options("head/pool"))
     assert found["pools"]["cls"]["first_values"] == outputs["last_hidden_state"]["first_values"]
     assert found["pools"]["pooler"]["first_values"] == outputs["pooler_output"]["first_values"]
 
@@ -73,3 +77,55 @@ def test_a_text_that_is_too_long_is_one_line(runner):
     done = runner.invoke(app, ["outputs", "key " * 600, "--encoder", "random-tiny"])
     assert done.exit_code == 1
     assert "602 word pieces; random-tiny reads at most 512" in done.output
+
+
+@pytest.mark.parametrize("text", ["", " \t\n"])
+def test_an_empty_text_is_one_line(runner, text):
+    done = runner.invoke(app, ["outputs", text, "--encoder", "random-tiny"])
+    assert done.exit_code == 1
+    assert done.output.strip() == "error: the text is empty"
+
+
+@pytest.fixture
+def own_pool(tmp_path, monkeypatch):
+    """Write a pool's yaml file into the folder that is worked in."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(content):
+        path = tmp_path / "configs/head/pool/own.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_text(content)
+        return path
+
+    return write
+
+
+def test_a_pool_of_the_users_own_is_shown_with_its_meaning_and_settings(own_pool):
+    own_pool("# mean of words\n_target_: head2head.heads.Mean\n_partial_: true\nspecial_tokens: false\n")
+    pools = describe("the key", None, "random-tiny")["pools"]
+    assert pools["own"]["what"] == "mean of words"
+    assert pools["own"]["first_values"] != pools["mean"]["first_values"]
+
+
+def test_pools_that_learn_say_so_and_are_the_same_each_time():
+    first, second = (describe("the key is here", None, "random-tiny")["pools"] for _ in range(2))
+    assert first == second
+    assert first["attention"]["what"] == "learned attention over the tokens (learned; here before training)"
+    assert [name for name, pool in first.items() if "before training" in pool["what"]] == ["attention"]
+
+
+@pytest.mark.parametrize("target", ["head2head.heads.Men", "torch.nn.Identity", "head2head.heads.Linear"])
+def test_a_file_that_is_no_pool_is_a_user_error(own_pool, target):
+    path = own_pool(f"_target_: {target}\n_partial_: true\n")
+    with pytest.raises(UserError, match=f"^{path}: not a pool: ") as error:
+        describe("the key", None, "random-tiny")
+    assert "\n" not in str(error.value)
+
+
+def test_an_encoder_without_pooler_shows_the_other_pools(tmp_path):
+    size = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+    BertModel(BertConfig(vocab_size=512, **size), add_pooling_layer=False).save_pretrained(tmp_path)
+    built_in_tokenizer().save_pretrained(tmp_path)
+    found = describe("the key", None, str(tmp_path))
+    assert found["outputs"]["pooler_output"]["why"].startswith("none: encoder ")
+    assert set(found["pools"]) == set(options("head/pool")) - {"pooler"}

@@ -1,21 +1,27 @@
 """Where encoders come from: the hub, a folder, an installed package, or random weights."""
 
+import functools
 import hashlib
 import importlib.util
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
+from tokenizers import normalizers
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerBase
 from transformers import logging as transformers_logging
 
-from head2head.encoder import STACKED, Encoder, EncoderSpec, Needs, spec_of
-from head2head.errors import UserError
+from head2head.encoder import STACKED, Encoder, EncoderSpec, Needs, NoPooler, spec_of
+from head2head.errors import UserError, did_you_mean
 from head2head.vocabulary import built_in_tokenizer
+
+HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[\w.-]+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,12 @@ class Checkpoint:
         """Folder or hub id to load from: the installed package that holds the same weights, if there is one.
 
         Raises:
-            UserError: the packaged weights are not the ones expected.
+            UserError: the packaged weights are not the ones expected, or a folder is not there.
         """
+        if not HUB_ID.fullmatch(self.name) and not (self.name and Path(self.name).is_dir()):
+            whole = Path(self.name).expanduser() if self.name.startswith("~/") else None
+            hint = f"; write encoder.name={whole}" if whole is not None and whole.is_dir() else ""
+            raise UserError(f"encoder.name={self.name}: no such folder{hint}")
         package = PACKAGES.get(self.name)
         if package is None or self.revision is not None:
             return self.name
@@ -70,7 +80,7 @@ class Checkpoint:
         if folder is None:
             return self.name
         weights = folder / "model.safetensors"
-        if not weights.is_file() or file_sha256(weights) != package.sha256:
+        if not weights.is_file() or known_sha256(weights, weights.stat().st_mtime_ns) != package.sha256:
             raise UserError(f"{weights}: not the weights of {self.name} (sha256 differs); reinstall {package.pip_name}")
         return str(folder)
 
@@ -78,20 +88,38 @@ class Checkpoint:
         """Sizes of the encoder, from its configuration alone.
 
         Raises:
-            UserError: there is no such checkpoint within reach.
+            UserError: there is no such checkpoint within reach, or it is no encoder of a known make.
         """
         return spec_of(self.model_config())
 
     def model_config(self) -> Any:
+        """The encoder's configuration as transformers has it.
+
+        Raises:
+            UserError: there is none within reach, or `config` has a field or value that cannot be.
+        """
         if self.config is not None:
-            return BertConfig(**self.config)
+            return random_config(self.config)
         return self.fetch(AutoConfig.from_pretrained)
 
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The checkpoint's tokenizer; the built-in word pieces for an encoder with random weights."""
-        if self.config is not None:
-            return built_in_tokenizer()
-        return self.fetch(AutoTokenizer.from_pretrained)
+    def tokenizer(self, words: bool = False) -> PreTrainedTokenizerBase:
+        """The checkpoint's tokenizer; the built-in word pieces for an encoder with random weights.
+
+        Args:
+            words: it will be given words one by one, for a token task. Byte-level BPE (RoBERTa, ModernBERT)
+                writes a word behind a blank with other pieces than one without: each word gets its blank.
+
+        Raises:
+            UserError: there is none within reach, or the encoder has fewer embeddings than it has pieces.
+        """
+        if self.config is None:
+            found = self.fetch(AutoTokenizer.from_pretrained)
+            return with_blank_before_words(found) if words else found
+        found, config = built_in_tokenizer(), self.model_config()
+        for name, least in (("vocab_size", len(found)), ("type_vocab_size", 2)):
+            if getattr(config, name) < least:
+                raise UserError(f"encoder.config: {name}={getattr(config, name)}: {least} or above")
+        return found
 
     def fetch(self, loader: Any, **options: Any) -> Any:
         """What a `from_pretrained` gives for this checkpoint.
@@ -134,9 +162,9 @@ def load_encoder(
         UserError: no such checkpoint; or it lacks weights, the pooler's for instance.
     """
     if checkpoint.config is not None:
+        config = random_config(checkpoint.config, attn_implementation=attention)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            config = BertConfig(**checkpoint.config, attn_implementation=attention)
             model = BertModel(config)
         digest = state_sha256(model)
         encoder = Encoder(model, needs, frozen)
@@ -153,7 +181,7 @@ def load_encoder(
     missing = {name for name in info["missing_keys"] if needs.pooler or not name.startswith("pooler.")}
     pooler = {name for name in missing if name.startswith("pooler.")}
     if pooler and not reinit_pooler:
-        raise UserError(
+        raise NoPooler(
             f"encoder {checkpoint.name} has no pooler weights, so head pool=pooler would read random values; "
             "choose another head, or ask for a random start with encoder.reinit_pooler=true"
         )
@@ -171,6 +199,40 @@ def load_encoder(
     return encoder
 
 
+def random_config(fields: Mapping[str, Any], **options: Any) -> BertConfig:
+    """The configuration of an encoder with random weights: BERT's with these fields. Draws no random number.
+
+    Raises:
+        UserError: an unknown field, or a value that BERT cannot have.
+    """
+    known = BertConfig().to_dict()
+    for name, value in fields.items():
+        if name not in known:
+            raise UserError(f"encoder.config: unknown field {name!r}; {did_you_mean(name, known)}")
+        if type(known[name]) is int and type(value) is int and value < min(1, known[name]):
+            raise UserError(f"encoder.config: {name}={value}: {min(1, known[name])} or above")
+    try:
+        config = BertConfig(**fields, **options)
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            BertModel(config)  # checks what the configuration does not
+    except (TypeError, ValueError, KeyError, AssertionError, StrictDataclassError) as error:
+        reason = f"unknown value {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise UserError(f"encoder.config: {reason}") from error
+    return config
+
+
+def with_blank_before_words(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer with a blank before each word that it is given, where it is byte-level BPE; else as it is.
+
+    The argument add_prefix_space does the same, but transformers heeds it only for some of its classes.
+    """
+    backend = tokenizer.backend_tokenizer
+    if "ByteLevel(" in str(backend.pre_tokenizer):
+        own = [backend.normalizer] if backend.normalizer is not None else []
+        backend.normalizer = normalizers.Sequence([*own, normalizers.Prepend(" ")])
+    return tokenizer
+
+
 @torch.no_grad()
 def state_sha256(model: nn.Module) -> str:
     """Hash of an encoder's weights, by name and content, wherever they were loaded from. The pooler is
@@ -182,6 +244,12 @@ def state_sha256(model: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+@functools.cache
+def known_sha256(path: Path, _mtime_ns: int) -> str:
+    """Hash of a file's content, read once as long as the file does not change."""
+    return file_sha256(path)
 
 
 def file_sha256(path: Path) -> str:

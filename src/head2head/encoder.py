@@ -17,6 +17,10 @@ STACKED = {"bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert
 OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert"}
 
 
+class NoPooler(UserError):
+    """The encoder has no pooler, or none with trained weights, and a pooler was asked for."""
+
+
 @dataclass(frozen=True)
 class EncoderSpec:
     """What a head has to know of an encoder to be built.
@@ -137,7 +141,21 @@ def first_token(mask: Tensor) -> Tensor:
 
 
 def spec_of(config: Any) -> EncoderSpec:
-    """Sizes from a transformers configuration, under the names its family uses."""
+    """Sizes from a transformers configuration, under the names its family uses.
+
+    Raises:
+        UserError: it is not an encoder with absolute positions, or its configuration is not complete.
+    """
+    family = getattr(config, "model_type", None) or "such"
+    sizes = ("hidden_size", "num_hidden_layers", "max_position_embeddings")
+    missing = [name for name in sizes if (getattr(config, name, None) or 0) < 1]  # XLNet's "no limit" is -1
+    if missing:
+        raise UserError(
+            f"encoder: {family} models cannot be used: the configuration has no {' and no '.join(missing)}; "
+            "take a BERT-like encoder"
+        )
+    if getattr(config, "is_encoder_decoder", False):
+        raise UserError(f"encoder: {family} models are encoder-decoders; take a BERT-like encoder")
     dropout: Any = getattr(config, "classifier_dropout", None)
     if dropout is None:
         dropout = getattr(config, "hidden_dropout_prob", getattr(config, "dropout", 0.1))
@@ -179,7 +197,7 @@ class Encoder(nn.Module):
             model.pooler = None
         if needs.pooler:
             if not hasattr(self.pooler, "dense"):  # none, or not BERT's: ALBERT's lacks the tanh
-                raise UserError(f"head: {self.family} encoders have no pooler like BERT's; choose another pool")
+                raise NoPooler(f"head: {self.family} encoders have no pooler like BERT's; choose another pool")
         else:
             self.pooler = None
             if self.family in STACKED and not needs.attentions:

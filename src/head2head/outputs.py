@@ -7,25 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from head2head.checkpoint import Checkpoint, load_encoder
-from head2head.configuration import compose, options
-from head2head.encoder import Needs
+from head2head.configuration import compose, description, options
+from head2head.encoder import EncoderOutput, EncoderSpec, Needs, NoPooler
 from head2head.errors import UserError
-from head2head.heads import Attention, Cls, Max, Mean, MeanMax, Pooler, SqrtMean
-
-POOLS = {
-    "pooler": (Pooler, "tanh(W h + b) of the first token, W and b of the encoder"),
-    "cls": (Cls, "the first token's last hidden state"),
-    "mean": (Mean, "mean over the tokens"),
-    "max": (Max, "largest value of each dimension"),
-    "sqrt_mean": (SqrtMean, "sum over the tokens / square root of their number"),
-    "mean_max": (MeanMax, "mean and max side by side"),
-    "attention": (Attention, "learned attention, here before training"),
-}
+from head2head.heads.pooling import Pool
 
 
 def describe(text: str, pair: str | None, encoder_name: str) -> dict[str, Any]:
@@ -35,8 +28,10 @@ def describe(text: str, pair: str | None, encoder_name: str) -> dict[str, Any]:
         encoder_name: a name under configs/encoder, a hub id or a folder.
 
     Raises:
-        UserError: no such encoder, or the text is too long for it.
+        UserError: no such encoder, or the text is empty or too long for it.
     """
+    if not text.strip():
+        raise UserError("the text is empty")
     named = encoder_name in options("encoder")
     if not named and "/" not in encoder_name and not Path(encoder_name).is_dir():
         compose([f"encoder={encoder_name}"])  # says which names are near
@@ -48,9 +43,7 @@ def describe(text: str, pair: str | None, encoder_name: str) -> dict[str, Any]:
     without_pooler = None
     try:
         encoder = load_encoder(checkpoint, everything, attention="eager")
-    except UserError as error:
-        if "pooler" not in str(error):
-            raise
+    except NoPooler as error:
         without_pooler = f"none: {error}"
         needs = Needs(everything.layers, attentions=True)
         encoder = load_encoder(checkpoint, needs, attention="eager")
@@ -65,13 +58,7 @@ def describe(text: str, pair: str | None, encoder_name: str) -> dict[str, Any]:
             encoded["input_ids"], encoded["attention_mask"], encoded["token_type_ids"], encoded["special_tokens_mask"]
         )
         pooler = output.pooled
-        pools = {}
-        for name, (pool, meaning) in POOLS.items():
-            if pool is Pooler and pooler is None:
-                continue
-            built = pool(spec.hidden_size).eval()
-            vector = built(output.last_hidden_state, encoded["attention_mask"], pooler)
-            pools[name] = summary(vector) | {"what": meaning}
+        pools = pooled(output, spec)
     ids = encoded["input_ids"][0].tolist()
     states = [output.hidden_state(i) for i in range(spec.num_layers + 1)]
     return {
@@ -99,6 +86,41 @@ def describe(text: str, pair: str | None, encoder_name: str) -> dict[str, Any]:
         },
         "pools": pools,
     }
+
+
+def pooled(output: EncoderOutput, spec: EncoderSpec) -> dict[str, Any]:
+    """What every pool under configs/head/pool, the user's own included, makes of the last layer.
+
+    Raises:
+        UserError: a pool's file does not describe one.
+    """
+    found = {}
+    for name, path in options("head/pool").items():
+        pool = build_pool(path, spec.hidden_size)
+        if pool.needs_pooler and output.pooled is None:
+            continue
+        mask = output.attention_mask if pool.special_tokens else output.text_mask
+        learned = any(True for _ in pool.parameters())
+        what = f"{description(path)} (learned; here before training)" if learned else description(path)
+        found[name] = summary(pool(output.last_hidden_state, mask, output.pooled)) | {"what": what.strip()}
+    return found
+
+
+def build_pool(path: Path, size: int) -> Pool:
+    """The pool that a file describes, in eval mode; what is learned in it is drawn from seed 0.
+
+    Raises:
+        UserError: it cannot be built.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        try:
+            pool = instantiate(yaml.safe_load(path.read_text(encoding="utf-8")), _convert_="all")(size=size)
+        except (InstantiationException, yaml.YAMLError, TypeError, ValueError) as error:
+            raise UserError(f"{path}: not a pool: {' '.join(str(error).split())}") from error
+    if not isinstance(pool, Pool):
+        raise UserError(f"{path}: not a pool: {type(pool).__name__} is no subclass of head2head.heads.pooling.Pool")
+    return pool.eval()
 
 
 def summary(tensor: Tensor) -> dict[str, Any]:

@@ -190,3 +190,39 @@ def test_without_hub_and_data_dir_the_error_says_what_to_do(make_task, error_of)
     message = error_of(make_task("conll2003").read, "train")
     assert message.startswith("tomaarsen/conll2003 cannot be read from the hub (")
     assert message.endswith("give data_dir=DIR (or $HEAD2HEAD_DATA) with the original files in DIR/conll2003")
+
+
+def test_the_hubs_tag_scheme_is_told(make_task, hub):
+    hub(hub_table())
+    task = make_task("conll2003")
+    task.read("validation")
+    assert task.notes == ["tomaarsen/conll2003/validation: IOB2 tags, 3 sentences"]
+
+
+def test_a_test_file_may_hold_words_alone(own, write):
+    words = write("test.txt", "-DOCSTART-\n\nAnn\nsleeps\n\nOslo\n")
+    task = own(OWN, test=words)
+    rows = task.read("test")
+    assert rows.to_dict() == {"tokens": [["Ann", "sleeps"], ["Oslo"]], "document": [1, 1]}
+    assert task.notes == [f"{words}: words without tags, 2 sentences"]
+    assert "tags" in own(OWN, test=write("tagged.txt", OWN)).read("test").column_names
+
+
+def test_words_alone_are_read_whatever_columns_training_had(own, write):
+    task = own("1 B-X Ann N\n", "1 B-X Bo N\n", token_column=2, tag_column=1, test=write("test.txt", "Ann\n"))
+    assert list(task.read("test")["tokens"]) == [["Ann"]]
+
+
+def test_words_without_tags_among_words_with_tags_are_an_error(own, write, error_of):
+    for content, message in (("Ann\nsleeps O\n", "1 columns, found 2"), ("Ann O\nsleeps\n", "2 columns, found 1")):
+        path = write("test.txt", content)
+        assert error_of(own(OWN, test=path).read, "test") == f"{path}:2: expected {message}"
+
+
+def test_training_and_validation_need_tags(own, tmp_path, error_of):
+    assert error_of(own(OWN, "Ann\n").read, "validation") == f"{tmp_path / 'dev.txt'}:1: expected 2 columns, found 1"
+
+
+def test_the_first_label_of_a_token_task_is_o(own, error_of):
+    message = error_of(own, OWN, labels=["B-PERSON", "I-PERSON", "O"])
+    assert message == "task.labels: the first must be O, not B-PERSON: words without word pieces are given it"

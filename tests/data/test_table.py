@@ -2,9 +2,13 @@
 
 import json
 
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
+
+from head2head import metrics
+from head2head.data.task import CLASSIFICATION_METRICS, REGRESSION_METRICS, TOKEN_METRICS
 
 ROWS = [
     {"text": "good, really", "label": "pos"},
@@ -34,7 +38,7 @@ def parquet_bytes(columns):
 
 FILES = {
     "csv": CSV,
-    "tsv": 'text\tlabel\ngood, really\tpos\n"he said ""no"""\tneg\n\tpos\n',
+    "tsv": 'text\tlabel\ngood, really\tpos\nhe said "no"\tneg\n\tpos\n',
     "jsonl": "\n".join(map(json.dumps, ROWS)) + "\n\n",
     "parquet": parquet_bytes({key: [row[key] for row in ROWS] for key in ("text", "label")}),
 }
@@ -118,7 +122,9 @@ def test_pairs_and_column_names_chosen_by_the_user(own):
 def test_a_missing_column_is_an_error_with_the_near_names(own, error_of, kind, setting, wrong, near):
     message = error_of(lambda: own(FILES[kind], kind=kind, **{setting: wrong}).read("train"))
     assert f"no column {wrong!r}; did you mean {near}?" in message
-    assert f"train.{kind}:" in message
+    line = {"csv": ":1", "tsv": ":1", "jsonl": ":1", "parquet": ""}[kind]
+    assert f"train.{kind}{line}: no column" in message
+    assert "task." not in message
 
 
 @pytest.mark.parametrize(
@@ -186,3 +192,76 @@ def test_a_test_file_may_lack_labels(own, write, kind):
 
 def test_without_a_test_file_there_is_no_test_split(own, error_of):
     assert error_of(own(CSV).read, "test") == "task table has no split test; it has: train, validation"
+
+
+def test_quotes_in_tsv_files_are_text(own):
+    content = 'text\tlabel\n"good film\t1\nbad film\t0\n\nit"s "fine"\t1\n'
+    rows = own(content, kind="tsv").read("train")
+    assert rows.to_dict() == {"text": ['"good film', "bad film", 'it"s "fine"'], "label": [1, 0, 1]}
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv"])
+def test_a_missing_column_is_a_fault_of_the_header_and_names_the_setting(own, write, tmp_path, error_of, kind):
+    separator = {"csv": ",", "tsv": "\t"}[kind]
+    content = "sentence,y\nx,1\ny,0\n".replace(",", separator)
+    assert error_of(own, content, kind=kind) == (
+        f"{tmp_path / f'train.{kind}'}:1: no column 'label'; choose from: sentence, y (task.label=COLUMN)"
+    )
+    test = write(f"test.{kind}", content)
+    task = own("text,label\nx,1\ny,0\n".replace(",", separator), kind=kind, test=test)
+    assert error_of(task.read, "test") == f"{test}:1: no column 'text'; choose from: sentence, y"
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv"])
+def test_a_cell_may_hold_a_whole_document(own, kind):
+    content = f"text,label\n{'x ' * 100_000},1\ny,0\n".replace(",", {"csv": ",", "tsv": "\t"}[kind])
+    assert len(own(content, kind=kind).read("train")["text"][0]) == 200_000
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_length": 2}, "task.max_length=2: a whole number, 3 or above"),
+        ({"max_length": 8.5}, "task.max_length=8.5: a whole number, 3 or above"),
+        ({"max_length": True}, "task.max_length=True: a whole number, 3 or above"),
+        ({"train_rows": 0}, "task.train_rows=0: a whole number, 1 or above"),
+        ({"train_rows": "all"}, "task.train_rows=all: a whole number, 1 or above"),
+        ({"metrics": ["acuracy"]}, "task.metrics: unknown metric 'acuracy'; did you mean accuracy?"),
+        ({"metrics": ["f2"]}, "task.metrics: unknown metric 'f2'; choose from: accuracy, f1, macro_f1, mcc"),
+        ({"metrics": 3}, "task.metrics=3: not a list; write task.metrics=[A,B]"),
+        ({"labels": "pos"}, "task.labels=pos: not a list; write task.labels=[A,B]"),
+        ({"labels": ["pos", "neg", "pos"]}, "task.labels=pos,neg,pos: a label stands there twice"),
+        ({"labels": ["a", "b", "c"], "metrics": ["f1"]},
+         "task.metrics: f1 is for two labels, and there are 3; take macro_f1"),
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_be_are_errors(own, error_of, settings, message):
+    assert error_of(own, CSV, **settings) == message
+
+
+def test_a_single_metric_needs_no_list(own):
+    assert list(own(CSV, metrics="mcc").metrics) == ["mcc"]
+
+
+def test_regression_and_token_tasks_have_metrics_of_their_own(make_task, error_of):
+    assert list(make_task("stsb", metrics=["pearson"]).metrics) == ["pearson"]
+    assert error_of(make_task, "stsb", metrics=["mcc"]).endswith("choose from: pearson, spearman")
+    assert "did you mean entity_f1?" in error_of(make_task, "entities", metrics=["entity_f2"]).replace(" or ", "? ")
+    assert error_of(make_task, "rte", metrics=[]).startswith("task.metrics is empty; choose from: accuracy")
+
+
+def test_the_metrics_that_tasks_know_are_those_that_are_computed():
+    assert set(CLASSIFICATION_METRICS) == set(metrics.CLASSIFICATION)
+    assert set(REGRESSION_METRICS) == set(metrics.REGRESSION)
+    tags = np.array([0, 1])
+    scores = metrics.score([], ["O", "B-X", "I-X"], tags, tags, np.array([2]))
+    assert set(TOKEN_METRICS) == {name for name in scores if not name.endswith("_X")}
+
+
+def test_a_generated_tasks_seed_is_a_whole_number(make_task, error_of):
+    assert error_of(make_task, "agreement", data_seed=-1) == "task.data_seed=-1: a whole number, 0 or above"
+
+
+def test_more_training_rows_than_there_are_is_an_error(own, error_of):
+    message = error_of(own(CSV, train_rows=4).read, "train")
+    assert message == "task.train_rows=4: the training split has 3 rows; give 1 to 3"

@@ -160,6 +160,23 @@ def test_another_tokenizer_has_a_cache_of_its_own(small, tmp_path, calls):
     assert len(calls) == 2
 
 
+@pytest.mark.parametrize("folder", ["/proc/x", "a file/x"])
+def test_a_cache_that_cannot_be_written_is_a_user_error(small, tmp_path, folder):
+    (tmp_path / "a file").write_text("")
+    folder = tmp_path / folder
+    with pytest.raises(UserError, match=f"^cache_dir: {folder} cannot be written: .+"):
+        call(ROWS, small, folder)
+
+
+def test_a_fingerprint_that_is_known_is_not_computed_again(small, tmp_path, monkeypatch):
+    rows = Dataset.from_dict(ROWS)
+    known = fingerprint(rows)
+    call(rows, small, tmp_path)
+    monkeypatch.setattr(tokenization, "fingerprint", lambda _: pytest.fail("computed again"))
+    tokenize(rows, "sentence", small, 16, tmp_path, "made-up", content=known)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 MANY = {"text": [f"the key {i} is here" for i in range(2500)], "label": [i % 2 for i in range(2500)]}
 
 
@@ -211,6 +228,14 @@ def test_the_fingerprint_is_of_the_content():
 
 
 # Token tasks
+
+
+def test_words_without_tags_have_no_labels(small, tmp_path):
+    for context in ("sentence", "document"):
+        rows = {"tokens": [["the", "key"], ["door"]], "document": [0, 0]}
+        found = call(rows, small, tmp_path, 16, "token", context)
+        assert "labels" not in found.column_names
+        assert set(predicted(found)) == {0, 1, 2}
 
 
 def predicted(found):

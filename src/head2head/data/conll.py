@@ -19,7 +19,7 @@ DOCSTART = "-DOCSTART-"
 
 @dataclass
 class Sentences:
-    """What a column file holds; `lines` has the line number of each word."""
+    """What a column file holds; `lines` has the line number of each word, `tags` is empty for words alone."""
 
     tokens: list[list[str]]
     tags: list[list[str]]
@@ -32,7 +32,8 @@ class Conll(Task):
     """Own token data: `train`, `validation` and `test` are column files.
 
     Labels come from the training file when none are given. Tags may be IOB1, IOB2, BIOES or BILOU; they
-    become IOB2, and a note says what was found. A `-DOCSTART-` line opens a document.
+    become IOB2, and a note says what was found. A `-DOCSTART-` line opens a document. The test file may
+    hold words alone, one a line.
 
     token_column, tag_column: where they stand in a line; columns are separated by blanks or tabs.
     columns: how many every line has; None takes the first line's number.
@@ -59,6 +60,7 @@ class Conll(Task):
             self.labels = iob2_labels(sorted({tag[2:] for tag in tags if tag != "O"}))
             if len(self.labels) == 1:
                 raise UserError(f"{self.train}: no entity, only O tags; nothing can be learned")
+        super().__post_init__()
 
     def sources(self) -> dict[str, Path | str]:
         files = {"train": self.train, "validation": self.validation, "test": self.test}
@@ -70,7 +72,11 @@ class Conll(Task):
         from datasets import Dataset
 
         path = Path(self.sources()[split])
-        sentences = self._sentences(path)
+        sentences = self._sentences(path, may_lack_tags=split == "test")
+        found = {"tokens": sentences.tokens, "document": sentences.documents}
+        if sentences.tokens and not sentences.tags:
+            self.notes.append(f"{path}: words without tags, {len(sentences.tokens)} sentences")
+            return Dataset.from_dict(found)
         self.notes.append(f"{path}: {detect_scheme(sentences.tags)} tags, {len(sentences.tokens)} sentences")
         tags = to_iob2(sentences.tags)
         numbers = []
@@ -80,10 +86,13 @@ class Conll(Task):
                     known = ", ".join(label[2:] for label in self.labels if label.startswith("B-"))
                     raise UserError(f"{path}:{line}: unknown label {tag[2:]!r}; expected one of the types {known}")
             numbers.append([self.labels.index(tag) for tag in words])
-        return Dataset.from_dict({"tokens": sentences.tokens, "tags": numbers, "document": sentences.documents})
+        return Dataset.from_dict(found | {"tags": numbers})
 
-    def _sentences(self, path: Path) -> Sentences:
+    def _sentences(self, path: Path, may_lack_tags: bool = False) -> Sentences:
         """Read a column file.
+
+        Args:
+            may_lack_tags: take a first line of one column for a file of words alone.
 
         Raises:
             UserError: a line with too few columns, or a tag that is none.
@@ -97,9 +106,13 @@ class Conll(Task):
             # Blanks and tabs alone: a word may be or hold another space, such as U+00A0.
             cells = [cell for cell in line.replace("\t", " ").split(" ") if cell]
             if cells and cells[0] != DOCSTART:
-                columns = columns or max(len(cells), 2)
+                columns = columns or max(len(cells), 1 if may_lack_tags else 2)
                 if len(cells) != columns:
                     raise UserError(f"{path}:{number}: expected {columns} columns, found {len(cells)}")
+                if columns == 1 and may_lack_tags:
+                    tokens.append(cells[0])
+                    lines.append(number)
+                    continue
                 for name in ("token_column", "tag_column"):
                     if not -columns <= getattr(self, name) < columns:
                         raise UserError(
@@ -115,7 +128,8 @@ class Conll(Task):
                 continue
             if tokens:
                 found.tokens.append(tokens)
-                found.tags.append(tags)
+                if tags:
+                    found.tags.append(tags)
                 found.documents.append(document)
                 found.lines.append(lines)
                 tokens, tags, lines = [], [], []
@@ -146,7 +160,9 @@ class Conll2003(Conll):
         hint = "give data_dir=DIR (or $HEAD2HEAD_DATA) with the original files in DIR/conll2003"
         table = from_hub(self.hub, None, split, self.hub_revision, hint)
         names = table.features["ner_tags"].feature.names
-        tags = to_iob2([[names[i] for i in row] for row in table["ner_tags"][:]])
+        written = [[names[i] for i in row] for row in table["ner_tags"][:]]
+        self.notes.append(f"{self.hub}/{split}: {detect_scheme(written)} tags, {len(written)} sentences")
+        tags = to_iob2(written)
         numbers = [[self.labels.index(tag) for tag in row] for row in tags]
         known = "document_id" in table.column_names
         documents = table["document_id"][:] if known else list(range(len(numbers)))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from head2head.data.files import numbered_lines, read_bytes
-from head2head.data.task import Task, label_number, number
+from head2head.data.task import Task, label_number, listed, number
 from head2head.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -43,11 +43,12 @@ class Table(Task):
     def __post_init__(self) -> None:
         if self.target not in ("classification", "regression"):
             raise UserError(f"task.target={self.target}: choose from: classification, regression")
-        self.labels = [str(label) for label in self.labels or ()]  # 0 and 1 are numbers when they are typed
+        self.labels = [str(label) for label in listed("labels", self.labels)]  # 0 and 1 are numbers when they are typed
         if self.train is not None and not self.labels and not self.regression:
             self.labels = self._labels_of(Path(self.train))
         if not self.metrics:
             self.metrics = ("spearman", "pearson") if self.regression else ("accuracy", "macro_f1", "mcc")
+        super().__post_init__()
 
     @property
     def regression(self) -> bool:
@@ -79,12 +80,17 @@ class Table(Task):
 
     def _cell(self, row: dict[str, Any], column: str, where: str) -> Any:
         if column not in row:
-            raise UserError(
-                f"{where}: no column {column!r}; {did_you_mean(column, row)} (task.text, task.text_pair, task.label)"
-            )
+            hint = self._hint(column, where)
+            raise UserError(f"{header_of(where)}: no column {column!r}; {did_you_mean(column, row)}{hint}")
         if row[column] is None or (column == self.label and row[column] == ""):
             raise UserError(f"{where}: column {column!r} is empty")
         return row[column]
+
+    def _hint(self, column: str, where: str) -> str:
+        """The setting to give, for a column that nobody has named. None for test files: a finished run has its own."""
+        tested = self.test is not None and Path(where.rpartition(":")[0]) == Path(self.test)
+        nobody = column in ("text", "label") and getattr(self, column) == column
+        return f" (task.{column}=COLUMN)" if nobody and not tested else ""
 
     def _labels_of(self, path: Path) -> list[str]:
         """Labels found in a file, sorted (numerically when all are numbers).
@@ -117,16 +123,23 @@ def read_rows(path: Path) -> Iterator[Row]:
     Raises:
         UserError: not a known kind of file, or a row that does not fit.
     """
-    readers = {".csv": read_csv, ".tsv": read_csv, ".jsonl": read_jsonl, ".parquet": read_parquet}
+    readers = {".csv": read_csv, ".tsv": read_tsv, ".jsonl": read_jsonl, ".parquet": read_parquet}
     if path.suffix not in readers:
         raise UserError(f"{path}: unknown kind of file {path.suffix!r}; expected {', '.join(sorted(readers))}")
     return readers[path.suffix](path)
 
 
+def header_of(where: str) -> str:
+    """The place of the column names that a row has."""
+    file = Path(where.rpartition(":")[0])
+    return {".csv": f"{file}:1", ".tsv": f"{file}:1", ".parquet": str(file)}.get(file.suffix, where)
+
+
 def read_csv(path: Path) -> Iterator[Row]:
-    """Comma- or tab-separated rows under a header line, quoted as RFC 4180 has it."""
+    """Comma-separated rows under a header line, quoted as RFC 4180 has it."""
     text = "\n".join(line for _, line in numbered_lines(path))
-    reader = csv.reader(io.StringIO(text), delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
+    csv.field_size_limit(2**31 - 1)  # a cell may be a whole document; the module's own limit is 128 KiB
+    reader = csv.reader(io.StringIO(text), strict=True)
     try:
         header = next(reader)
         for cells in reader:
@@ -138,6 +151,20 @@ def read_csv(path: Path) -> Iterator[Row]:
             yield where, dict(zip(header, cells, strict=True))
     except csv.Error as error:
         raise UserError(f"{path}:{reader.line_num}: {error}") from None
+
+
+def read_tsv(path: Path) -> Iterator[Row]:
+    """Tab-separated rows under a header line. Quotes are text, as in GLUE's files: tabs and line ends cannot
+    stand in a cell."""
+    lines = numbered_lines(path)
+    header = next(lines)[1].split("\t")
+    for line_number, line in lines:
+        if not line:
+            continue
+        cells = line.split("\t")
+        if len(cells) != len(header):
+            raise UserError(f"{path}:{line_number}: expected {len(header)} columns, found {len(cells)}")
+        yield f"{path}:{line_number}", dict(zip(header, cells, strict=True))
 
 
 def read_jsonl(path: Path) -> Iterator[Row]:

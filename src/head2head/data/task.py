@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from head2head.errors import UserError
+from head2head.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:  # importing datasets takes a second that `plan=true` and `--help` need not wait for
     from datasets import Dataset
+
+
+# What head2head.metrics computes, by the kind of target; known here because importing it takes torch.
+CLASSIFICATION_METRICS = ("accuracy", "f1", "macro_f1", "mcc")
+REGRESSION_METRICS = ("pearson", "spearman")
+TOKEN_METRICS = ("entity_f1", "entity_precision", "entity_recall")
 
 
 @dataclass(kw_only=True)
@@ -42,6 +48,40 @@ class Task(ABC):
     train_rows: int | None = None
     version: int = 1
     notes: list[str] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        """Check the settings. Subclasses fill in what they find in the data first, then call this.
+
+        Raises:
+            UserError: one that cannot be.
+        """
+        self.metrics, self.labels = listed("metrics", self.metrics), listed("labels", self.labels)
+        # The seed is only there for generated tasks.
+        settings = (("max_length", self.max_length, 3), ("data_seed", getattr(self, "data_seed", 0), 0))
+        for name, value, least in (*settings, ("train_rows", 1 if self.train_rows is None else self.train_rows, 1)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise UserError(f"task.{name}={value}: a whole number, {least} or above")
+        self._check_labels()
+        self._check_metrics()
+
+    def _check_labels(self) -> None:
+        if len(set(self.labels)) < len(self.labels):
+            raise UserError(f"task.labels={','.join(map(str, self.labels))}: a label stands there twice")
+        if self.kind == "token" and self.labels and self.labels[0] != "O":
+            raise UserError(
+                f"task.labels: the first must be O, not {self.labels[0]}: words without word pieces are given it"
+            )
+
+    def _check_metrics(self) -> None:
+        sentence_metrics = REGRESSION_METRICS if self.regression else CLASSIFICATION_METRICS
+        known: Sequence[str] = TOKEN_METRICS if self.kind == "token" else sentence_metrics
+        if not self.metrics:
+            raise UserError(f"task.metrics is empty; choose from: {', '.join(known)}")
+        for name in self.metrics:
+            if name not in known:
+                raise UserError(f"task.metrics: unknown metric {name!r}; {did_you_mean(str(name), known)}")
+        if "f1" in self.metrics and self.labels and len(self.labels) != 2:
+            raise UserError(f"task.metrics: f1 is for two labels, and there are {len(self.labels)}; take macro_f1")
 
     @property
     def regression(self) -> bool:
@@ -86,10 +126,25 @@ class Task(ABC):
             return rows
         if not 0 < self.train_rows <= len(rows):
             raise UserError(
-                f"task.train_rows={self.train_rows}: the training split has {len(rows)} rows; give 1 to that"
+                f"task.train_rows={self.train_rows}: the training split has {len(rows)} rows; give 1 to {len(rows)}"
             )
         chosen = np.random.default_rng(0).permutation(len(rows))[: self.train_rows]
         return rows.select(np.sort(chosen))
+
+
+def listed(setting: str, value: Sequence[str] | str | None) -> Sequence[str]:
+    """The value of a setting that is a list; a metric may stand alone.
+
+    Raises:
+        UserError: it is no list.
+    """
+    if value is None:
+        return ()
+    if isinstance(value, str) and setting == "metrics":
+        return [value]
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise UserError(f"task.{setting}={value}: not a list; write task.{setting}=[A,B]")
+    return value
 
 
 def label_number(label: str, labels: Sequence[str], where: str) -> int:

@@ -35,6 +35,7 @@ def tokenize(
     cache_dir: Path,
     description: str,
     context: str = "sentence",
+    content: str | None = None,
 ) -> Dataset:
     """Word pieces of every example.
 
@@ -45,8 +46,11 @@ def tokenize(
 
     The result is cached by content: the data, the tokenizer and the settings.
 
+    Args:
+        content: the dataset's fingerprint; computed when it is not given.
+
     Raises:
-        UserError: `max_length` leaves no room for a word piece.
+        UserError: `max_length` leaves no room for a word piece, or the cache cannot be written.
     """
     pair = "text_pair" in dataset.column_names
     least = tokenizer.num_special_tokens_to_add(pair) + 1 + pair
@@ -54,12 +58,9 @@ def tokenize(
         raise UserError(f"task.max_length={max_length}: give {least} or more word pieces, special tokens included")
     # Truncation and padding are only what the tokenizer's last call left there.
     rules = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
-    settings = [VERSION, kind, max_length, context, fingerprint(dataset), rules]
+    settings = [VERSION, kind, max_length, context, content or fingerprint(dataset), rules]
     name = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32]
-    cache_dir.mkdir(parents=True, exist_ok=True)
     cached = cache_dir / f"{name}.arrow"
-    if cached.exists() and not is_whole(cached):
-        cached.unlink()
     if kind == "token":
         arguments: dict[str, Any] = {"tokenizer": tokenizer, "max_length": max_length}
         numbered = dataset.add_column("first_unit", first_units(dataset["tokens"][:]))
@@ -69,15 +70,21 @@ def tokenize(
     else:
         arguments = {"tokenizer": tokenizer, "max_length": max_length}
         function, source = sentences, dataset
-    return source.map(
-        function,
-        batched=True,
-        fn_kwargs=arguments,
-        remove_columns=source.column_names,
-        cache_file_name=str(cached),
-        new_fingerprint=name,
-        desc=f"tokenizing {description}",
-    )
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        if cached.exists() and not is_whole(cached):
+            cached.unlink()
+        return source.map(
+            function,
+            batched=True,
+            fn_kwargs=arguments,
+            remove_columns=source.column_names,
+            cache_file_name=str(cached),
+            new_fingerprint=name,
+            desc=f"tokenizing {description}",
+        )
+    except OSError as error:
+        raise UserError(f"cache_dir: {cache_dir} cannot be written: {error.strerror or error}") from error
 
 
 def is_whole(path: Path) -> bool:
