@@ -19,6 +19,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import pandas as pd
+import torch
 from datasets import Dataset
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from transformers import (
@@ -69,7 +70,7 @@ def main() -> None:
         read(arguments.task, s, arguments.data_dir).map(lambda r: encode(dict(r)), batched=True)
         for s in ("train", "dev")
     )
-    model = AutoModelForSequenceClassification.from_pretrained(arguments.model, num_labels=2)
+    model = AutoModelForSequenceClassification.from_pretrained(arguments.model, num_labels=2, dtype=torch.float32)
 
     def metrics(prediction):
         predicted, gold = np.argmax(prediction.predictions, axis=-1), prediction.label_ids

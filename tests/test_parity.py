@@ -46,14 +46,14 @@ def batches(kind: str, count: int = STEPS) -> list[dict]:
             "special_tokens_mask": 1 - mask,
         }
         if kind == "sentence":
-            batch |= {"labels": draw(0, 3, 4), "labels_in_step": 4}
+            batch |= {"labels": draw(0, 3, 4), "labels_in_step": 4, "tokens": 0}
         else:
             rows = [cut(int(length), draw) for length in lengths]
             width = max(len(row) for row in rows)
             batch["words"] = torch.tensor([row + [[0, 0]] * (width - len(row)) for row in rows])
             real = batch["words"][..., 1] > 0
             batch["labels"] = draw(0, 3, *real.shape).masked_fill(~real, -100)
-            batch["labels_in_step"] = int(real.sum())
+            batch |= {"labels_in_step": int(real.sum()), "tokens": 0}
         result.append(batch)
     return result
 

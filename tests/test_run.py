@@ -10,6 +10,7 @@ import yaml
 
 from head2head import results
 from head2head.configuration import compose, options
+from head2head.errors import UserError
 from head2head.evaluate import evaluate
 from head2head.finetuner import Diverged, FineTuner
 from head2head.identity import identify
@@ -118,7 +119,7 @@ def test_what_cannot_change_a_result_is_not_in_the_key(override):
 
 @pytest.mark.parametrize(
     "override",
-    ["seed=1", "head=max", "optimizer.lr=1e-3", "trainer.precision=bf16-mixed", "batch_size=16", "task.max_length=32",
+    ["seed=1", "head=max", "optimizer.lr=2e-3", "trainer.precision=bf16-mixed", "batch_size=16", "task.max_length=32",
      "trainer.accumulate_grad_batches=2", "encoder.frozen=true", "head.dropout=0.2", "trainer.max_epochs=9"],
 )  # fmt: skip
 def test_what_can_change_a_result_is_in_the_key(override):
@@ -302,3 +303,83 @@ def test_other_precisions_train(precision, task, head, tmp_path):
     bilstm = ["head/classifier=bilstm", "head.classifier.hidden=8"] if head == "ner" else []
     result = go(tmp_path, f"task={task}", f"head={head}", f"trainer.precision={precision}", "save_model=false", *bilstm)
     assert math.isfinite(result.score)
+
+
+def test_a_whole_number_is_one_setting_however_it_is_written():
+    assert (
+        key("trainer.gradient_clip_val=1") == key("trainer.gradient_clip_val=1.0") != key("trainer.gradient_clip_val=2")
+    )
+
+
+def curve(tmp_path, result):
+    return pd.read_csv(folder_of(tmp_path, result) / "metrics.csv")["train/loss"].dropna().to_list()
+
+
+def test_the_logged_loss_and_the_token_count_are_those_of_the_whole_step(tmp_path):
+    exact = ["trainer.precision=64-true", "+encoder.config.hidden_dropout_prob=0", "trainer.log_every_n_steps=1",
+             "+encoder.config.attention_probs_dropout_prob=0", "batch_size=29"]  # fmt: skip
+    whole = go(tmp_path, *exact)  # 60 rows: batches of 29, 29 and 2
+    cut = go(tmp_path, *exact, "trainer.accumulate_grad_batches=4")
+    assert curve(tmp_path, cut) == pytest.approx(curve(tmp_path, whole), rel=1e-6)
+    assert cut.tokens == whole.tokens > 0
+
+
+def test_epochs_are_counted_alike_within_and_behind_training(tmp_path):
+    within = go(tmp_path, "trainer.max_epochs=2", "trainer.max_steps=-1", "optimizer.lr=0")
+    assert within.metrics["best"]["epoch"] in (1, 2)
+    behind = go(tmp_path, "trainer.max_steps=1")  # of the two steps of the first epoch
+    assert behind.steps == 1
+    assert behind.metrics["best"]["epoch"] == 1
+
+
+def test_any_target_of_a_regression_counts_also_minus_100(tmp_path):
+    for name in ("train.csv", "dev.csv"):
+        (tmp_path / name).write_text("text,label\n" + "\n".join(f"the key {i},{-100 + i}" for i in range(12)))
+    files = [f"task.train={tmp_path}/train.csv", f"task.validation={tmp_path}/dev.csv", "task.target=regression"]
+    result = go(tmp_path, "task=table", "task.train_rows=null", "trainer.log_every_n_steps=1", "batch_size=12", *files)
+    assert curve(tmp_path, result)[0] == pytest.approx(sum((100 - i) ** 2 for i in range(12)) / 12, rel=0.01)
+    assert set(result.metrics["last"]["validation"]) == {"spearman", "pearson"}
+
+
+def test_a_random_pooler_under_a_frozen_encoder_is_the_same_when_evaluated(tmp_path):
+    from transformers import BertConfig, BertModel
+
+    from head2head.vocabulary import built_in_tokenizer
+
+    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    encoder = tmp_path / "encoder"
+    BertModel(BertConfig(vocab_size=512, **size), add_pooling_layer=False).save_pretrained(encoder)
+    built_in_tokenizer().save_pretrained(encoder)
+    chosen = [
+        "encoder=any",
+        f"encoder.name={encoder}",
+        "encoder.frozen=true",
+        "encoder.reinit_pooler=true",
+        "head=pooler",
+    ]
+    result = go(tmp_path, *chosen)
+    folder = folder_of(tmp_path, result)
+    evaluate(folder, split="validation")
+    stored, again = (
+        torch.tensor(pd.read_parquet(folder / f"predictions-{name}.parquet")["logits"].tolist())
+        for name in ("validation", "agreement-validation")
+    )
+    assert torch.equal(stored, again)
+    BertModel(BertConfig(vocab_size=512, **size), add_pooling_layer=False).save_pretrained(encoder)
+    with pytest.raises(UserError, match="its weights differ"):
+        evaluate(folder, split="validation")
+
+
+def test_predictions_are_written_under_a_name_that_says_what_they_are(finished, tmp_path):
+    _, folder = finished
+    with pytest.raises(UserError, match=r"a name that ends in .parquet"):
+        evaluate(folder, split="validation", output=tmp_path / "predictions.csv")
+    with pytest.raises(UserError, match="not the folder of a finished run"):
+        evaluate(folder / "result.json")
+
+
+@pytest.mark.parametrize("argument", ["limit_val_batches=1", "limit_train_batches=1", "fast_dev_run=true"])
+def test_a_score_of_a_part_of_the_data_cannot_be_asked_for(argument, tmp_path):
+    with pytest.raises(UserError, match="leaves batches out"):
+        go(tmp_path, f"+trainer.{argument}")
+    assert not (tmp_path / "runs").exists()

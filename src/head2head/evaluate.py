@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import yaml
 from safetensors.torch import load_file
 
@@ -20,9 +19,9 @@ from head2head.data.task import Task
 from head2head.errors import UserError
 from head2head.finetuner import FineTuner, Gold
 from head2head.identity import build_task
-from head2head.metrics import score
 from head2head.record import write_predictions
-from head2head.run import build_head, quiet
+from head2head.run import build_head, build_trainer, quiet
+from head2head.seeds import seeded
 
 
 def evaluate(
@@ -35,7 +34,8 @@ def evaluate(
 ) -> dict[str, float] | None:
     """Predict a split with a finished run, and score it where it has labels.
 
-    Writes the predictions (parquet) and, with labels, `evaluate-<split>.json` beside them.
+    Writes `predictions-<task>-<split>.parquet` into the run's folder (for a file, its name stands for the
+    split), or `output`, and with labels the metrics beside it, as .json.
 
     Returns:
         The metrics; None where the split has no labels.
@@ -44,6 +44,8 @@ def evaluate(
         UserError: no finished run, no weights, no such split, or data that cannot be read.
     """
     quiet()
+    if output is not None and output.suffix != ".parquet":
+        raise UserError(f"--output {output}: predictions are written as parquet; give a name that ends in .parquet")
     result = results.read(run)
     if result.failed:
         raise UserError(f"{run}: this run has failed ({result.failed}); there is nothing to evaluate")
@@ -52,14 +54,11 @@ def evaluate(
     task = chosen_task(config, trained, file, task_name, data_dir)
     name = file.stem if file else split
     split = "test" if file else split
-    model, data = restore(run, config, trained, task)
+    model, data = restore(run, config, result.encoder, trained, task)
     data.load([split])
     gold = Gold(data.splits[split].labels, data.splits[split].units, data.splits[split].sentences)
     model.gold = {split: gold}
-    trainer_config = config["trainer"]
-    trainer = pl.Trainer(
-        accelerator=trainer_config["accelerator"], devices=1, precision=trainer_config["precision"], logger=False
-    )
+    trainer = build_trainer(config["trainer"] | {"devices": 1, "num_nodes": 1, "strategy": "auto"})
     trainer.validate(model, dataloaders=data.evaluation_dataloader(split), verbose=False)
     label = task_name or result.task
     predictions = output or run / f"predictions-{label}-{name}.parquet"
@@ -70,7 +69,7 @@ def evaluate(
     if gold.labels is None:
         print(f"{label} {name}: no labels to score against; {gold.units} predictions in {predictions}")
         return None
-    metrics = score(task.metrics, task.labels, model.predictions(split), gold.labels, gold.sentences)
+    metrics = model.history[-1]["metrics"][split]
     text = json.dumps({"run": result.key, "task": label, "split": name, "metrics": metrics}, indent=2)
     results.write_atomically(predictions.with_suffix(".json"), text + "\n")
     scores = " · ".join(f"{metric} {metrics[metric]:.4f}" for metric in task.metrics)
@@ -94,8 +93,8 @@ def chosen_task(
             "max_length": trained.max_length,
         }
         if isinstance(trained, Conll):
-            columns = {"token_column": trained.token_column, "tag_column": trained.tag_column}
-            return Conll(**common, **columns, train=str(file), validation=str(file), test=str(file))  # type: ignore[arg-type]
+            kept = {name: getattr(trained, name) for name in ("token_column", "tag_column", "context")}
+            return Conll(**common, **kept, train=str(file), validation=str(file), test=str(file))  # type: ignore[arg-type]
         if trained.kind == "token":
             return Conll(**common, train=str(file), validation=str(file), test=str(file))  # type: ignore[arg-type]
         target = "regression" if trained.regression else "classification"
@@ -120,8 +119,11 @@ def chosen_task(
     return task
 
 
-def restore(run: Path, config: dict[str, Any], trained: Task, task: Task) -> tuple[FineTuner, DataModule]:
+def restore(run: Path, config: dict[str, Any], sha256: str, trained: Task, task: Task) -> tuple[FineTuner, DataModule]:
     """The run's model with its trained weights, and the data module of the task to score.
+
+    Args:
+        sha256: of the encoder that the run started from.
 
     Raises:
         UserError: the run was told to keep no weights, or they do not fit.
@@ -132,7 +134,12 @@ def restore(run: Path, config: dict[str, Any], trained: Task, task: Task) -> tup
     encoder_config = config["encoder"]
     checkpoint = Checkpoint(encoder_config["name"], encoder_config["revision"], encoder_config["config"])
     head = build_head(config, checkpoint, trained.num_outputs, config["seed"])
-    encoder = load_encoder(checkpoint, head.needs, encoder_config["frozen"], encoder_config["reinit_pooler"])
+    with seeded(config["seed"], "pooler"):
+        encoder = load_encoder(checkpoint, head.needs, encoder_config["frozen"], encoder_config["reinit_pooler"])
+    if encoder.checkpoint_sha256 != sha256:
+        raise UserError(
+            f"{run}: encoder {checkpoint.name} is not the one that the run was trained on (its weights differ)"
+        )
     model = FineTuner(encoder, head, trained.labels, task.metrics, {}, config["seed"])
     weights = load_file(path)
     trainable = {name for name, p in model.named_parameters() if p.requires_grad}
@@ -141,7 +148,7 @@ def restore(run: Path, config: dict[str, Any], trained: Task, task: Task) -> tup
     model.load_state_dict(weights, strict=False)
     data = DataModule(
         task,
-        checkpoint.tokenizer(),
+        checkpoint.tokenizer(words=task.kind == "token"),
         config["seed"],
         evaluation_tokens=config["evaluation_tokens"],
         cache_dir=Path(config["cache_dir"]),

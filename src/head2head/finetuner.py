@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
 
+from head2head.data.batching import IGNORED
 from head2head.encoder import Encoder
 from head2head.errors import UserError
 from head2head.heads import SentenceHead, TokenHead
@@ -19,7 +21,6 @@ from head2head.metrics import score
 from head2head.optimizer import OptimizerSettings, build_optimizer, can_fuse
 from head2head.seeds import derive
 
-IGNORED = -100
 CHECK_EVERY = 10  # steps between looks at the loss, each of which makes a GPU wait
 
 
@@ -69,6 +70,8 @@ class FineTuner(pl.LightningModule):
         self.history: list[dict[str, Any]] = []
         self.logits: dict[str, np.ndarray] = {}
         self.tokens_seen = 0
+        self.validation_seconds = 0.0
+        self._step_loss: Tensor | float = 0.0
         self._found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
@@ -85,8 +88,9 @@ class FineTuner(pl.LightningModule):
         logits = logits if logits.dtype == torch.float64 else logits.float()
         if self.labels:
             return cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="sum")
-        kept = labels != IGNORED
-        return mse_loss(logits.squeeze(-1)[kept], labels[kept].to(logits.dtype), reduction="sum")
+        unknown = labels.isnan()
+        values = logits.squeeze(-1)
+        return mse_loss(values.masked_fill(unknown, 0), labels.nan_to_num(0).to(values.dtype), reduction="sum")
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         torch.manual_seed(derive(self.seed, "dropout", self.current_epoch, batch_idx, self.global_rank))
@@ -94,15 +98,20 @@ class FineTuner(pl.LightningModule):
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         # The step's loss is the mean over all its labels, wherever they lie. Lightning averages gradients
         # over ranks and divides by the number of accumulated batches: undo both.
-        shares = self.trainer.world_size * self.trainer.accumulate_grad_batches
-        loss = self.loss(self(batch), batch["labels"]) * shares / max(batch["labels_in_step"], 1)
-        self.tokens_seen += (
-            int(batch["attention_mask"].sum()) if loss.device.type == "cpu" else batch["input_ids"].numel()
-        )
-        self.log("train/loss", loss, prog_bar=True, batch_size=1, sync_dist=self.trainer.world_size > 1)
-        if batch_idx % CHECK_EVERY == 0 and not torch.isfinite(loss):
-            raise Diverged(f"the training loss is {loss.item()} at step {self.global_step}")
-        return loss
+        accumulate = self.trainer.accumulate_grad_batches
+        share = self.loss(self(batch), batch["labels"]) * self.trainer.world_size / max(batch["labels_in_step"], 1)
+        self.tokens_seen += batch["tokens"]
+        self._step_loss = self._step_loss + share.detach()
+        if (batch_idx + 1) % accumulate == 0:
+            distributed = self.trainer.world_size > 1
+            self.log("train/loss", self._step_loss, prog_bar=True, batch_size=1, sync_dist=distributed)
+            self._step_loss = 0.0
+        if batch_idx % CHECK_EVERY == 0 and not torch.isfinite(share):
+            raise Diverged(f"the training loss is {share.item()} at step {self.global_step}; try a lower optimizer.lr")
+        return share * accumulate
+
+    def on_validation_start(self) -> None:
+        self._validation_started = time.perf_counter()
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
         split = list(self.gold)[dataloader_idx]
@@ -120,7 +129,10 @@ class FineTuner(pl.LightningModule):
                 names = self.metrics
                 metrics[split] = score(names, self.labels, self.predictions(split), gold.labels, gold.sentences)
         self._found.clear()
-        self.history.append({"epoch": self.current_epoch + 1, "step": self.global_step, "metrics": metrics})
+        # The closing validation of a run that ends within an epoch comes after Lightning has counted it.
+        epoch = self.current_epoch + (self.trainer.state.fn == "fit")
+        self.history.append({"epoch": epoch, "step": self.global_step, "metrics": metrics})
+        self.validation_seconds += time.perf_counter() - self._validation_started
         for split, values in metrics.items():
             primary = self.metrics[0]
             for name, value in values.items():
@@ -134,9 +146,14 @@ class FineTuner(pl.LightningModule):
             torch.distributed.all_gather_object(shares, found)
             found = [pair for share in shares for pair in share]
         logits = np.full((units, found[0][1].shape[-1]), np.nan, dtype=np.float32)
+        predicted = sum(len(numbers) for numbers, _ in found)
+        if isinstance(self.head, SentenceHead) and predicted != units:
+            raise RuntimeError(f"{split}: {predicted} of {units} texts were predicted; a score would be of a part")
         for numbers, values in found:
             if not np.isfinite(values).all():
-                raise Diverged(f"the model's outputs are not finite at step {self.global_step}")
+                raise Diverged(
+                    f"the model's outputs are not finite at step {self.global_step}; try a lower optimizer.lr"
+                )
             logits[numbers] = values
         return logits
 

@@ -52,11 +52,14 @@ def identify(config: dict[str, Any]) -> Identity:
 
 
 def check_numbers(config: dict[str, Any]) -> None:
-    """Check the whole numbers of the configuration's top level.
+    """Check the numbers and folders of the configuration's top level.
 
     Raises:
         UserError: one is none, or too small.
     """
+    for name in ("output_dir", "cache_dir"):
+        if not config[name] or not isinstance(config[name], str):
+            raise UserError(f"{name}={config[name]}: a folder (quote a name that is a number: '{name}=\"2024\"')")
     for name, least in (("seed", 0), ("batch_size", 1), ("evaluation_tokens", 1), ("workers", 0), ("threads", 1)):
         value = config[name]
         if value is None and name == "threads":
@@ -67,9 +70,10 @@ def check_numbers(config: dict[str, Any]) -> None:
 
 def complete(config: dict[str, Any], task: Task) -> dict[str, Any]:
     """The configuration with the labels and metrics that were found in the data, so that a finished run
-    can do without the files it was trained on."""
+    can do without the files it was trained on, and with full paths, so that it can be told from anywhere."""
     found = {name: list(getattr(task, name)) for name in ("labels", "metrics")}
-    return config | {"task": config["task"] | found}
+    paths = {name: str(Path(config["task"][name]).absolute()) for name in task.places if config["task"].get(name)}
+    return config | {"task": config["task"] | found | paths}
 
 
 def build_task(config: dict[str, Any]) -> Task:
@@ -78,8 +82,11 @@ def build_task(config: dict[str, Any]) -> Task:
     Raises:
         UserError: its settings do not fit.
     """
+    settings = config["task"]
+    if settings.get("data_dir") == "":  # HEAD2HEAD_DATA= is as good as none
+        settings = settings | {"data_dir": None}
     try:
-        return instantiate(config["task"], _convert_="all")
+        return instantiate(settings, _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None

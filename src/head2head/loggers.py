@@ -86,6 +86,7 @@ def wandb(
     reason = "offline=true" if offline else None if offline is False else unreachable()
     if reason:
         print(f"W&B: offline ({reason}); send it later with: wandb sync {folder}/wandb/offline-run-*", flush=True)
+    before = os.environ.get("WANDB_MODE")
     logger = WandbLogger(
         project=project,
         entity=entity,
@@ -95,9 +96,15 @@ def wandb(
         job_type="train",
         save_dir=folder,
         offline=bool(reason),
+        mode="offline" if reason else "disabled" if before == "disabled" else "online",
         settings=client.Settings(silent=True),
     )
     logger.experiment.config.update({"resolved": config, "key": identity.key})
+    # Lightning sets WANDB_MODE for an offline run and leaves it: the next run would be offline because of that.
+    if before is None:
+        os.environ.pop("WANDB_MODE", None)
+    else:
+        os.environ["WANDB_MODE"] = before
     return logger
 
 
@@ -106,12 +113,10 @@ def unreachable() -> str | None:
     where it is set."""
     mode = os.environ.get("WANDB_MODE")
     if mode is not None:
-        return None if mode == "online" else f"WANDB_MODE={mode}"
-    import wandb as client
-
-    url = urlsplit(os.environ.get("WANDB_BASE_URL", client.setup().settings.base_url))
+        return None if mode in ("online", "disabled") else f"WANDB_MODE={mode}"
+    url = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
     host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
-    if not (os.environ.get("WANDB_API_KEY") or client.setup().settings.api_key or _netrc_has(host)):
+    if not (os.environ.get("WANDB_API_KEY") or _netrc_has(host)):
         return "no login; log in with: wandb login"
     try:
         with socket.create_connection((host, port), timeout=3):

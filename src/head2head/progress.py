@@ -31,4 +31,4 @@ class EpochLines(Callback):
 
 def progress_callback() -> Callback:
     """The bar in a terminal, lines elsewhere."""
-    return TQDMProgressBar(refresh_rate=5) if sys.stderr.isatty() or sys.stdout.isatty() else EpochLines()
+    return TQDMProgressBar(refresh_rate=5) if sys.stdout.isatty() else EpochLines()

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytorch_lightning as pl
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from head2head.configuration import CONFIGS
@@ -38,7 +38,9 @@ class Parts:
     model: FineTuner
 
 
-def blank_result(config: dict[str, Any], overrides: Sequence[str], identity: Identity, parts: Parts) -> Result:
+def blank_result(
+    config: dict[str, Any], overrides: Sequence[str], identity: Identity, parts: Parts, device: torch.device
+) -> Result:
     """What is known of a run before it trains."""
     model, splits = parts.model, parts.data.splits
     train = splits["train"]
@@ -70,7 +72,7 @@ def blank_result(config: dict[str, Any], overrides: Sequence[str], identity: Ide
         data={name: split.fingerprint for name, split in splits.items()},
         encoder=model.encoder.checkpoint_sha256,
         threads=torch.get_num_threads(),
-        device=device_name(),
+        device=device_name(device),
         git_commit=git_commit(),
         versions={"python": platform.python_version()}
         | {
@@ -90,7 +92,7 @@ def fill(result: Result, parts: Parts, trainer: pl.Trainer) -> None:
     result.above_baseline = result.score > result.baseline[split][metric]
     result.steps = trainer.global_step
     result.tokens = parts.model.tokens_seen
-    result.peak_memory = peak_memory()
+    result.peak_memory = peak_memory(trainer.strategy.root_device)
 
 
 def count(module: nn.Module) -> int:
@@ -98,18 +100,18 @@ def count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def peak_memory() -> int:
-    """Bytes: the GPU's peak allocation when there is one, else the process's peak resident set."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
+def peak_memory(device: torch.device) -> int:
+    """Bytes: what was allocated on a GPU at the most, elsewhere the process's peak resident set."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def device_name() -> str:
-    """The accelerator's name, else the processor's."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
+def device_name(device: torch.device) -> str:
+    """Name of the accelerator that is used, else of the processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():
@@ -120,7 +122,7 @@ def device_name() -> str:
 
 def git_commit() -> str | None:
     """The checkout's commit, with + behind it when files have changed since; None for an installed wheel."""
-    if CONFIGS.parent.name == "head2head" and CONFIGS.parent == Path(__file__).parent:
+    if CONFIGS.parent == Path(__file__).parent:
         return None
     git = ["git", "-C", str(CONFIGS.parent)]
     try:
@@ -150,7 +152,7 @@ def save_weights(model: FineTuner, path: Path) -> None:
     """The weights that training has changed: of a frozen encoder, none."""
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name in trained}
-    save_file(state, path)
+    path.write_bytes(save(state))
 
 
 def run_url(logger: Any) -> str | None:

@@ -20,12 +20,7 @@ VERSION = 1  # raise when training changes meaning: no run is then taken for one
 NOT_IN_KEY = frozenset(
     {"output_dir", "cache_dir", "data_dir", "threads", "workers", "logger", "save_model", "experiment", "plan"}
 )
-TRAINER_NOT_IN_KEY = frozenset(
-    {
-        "enable_progress_bar", "log_every_n_steps", "enable_checkpointing", "enable_model_summary",
-        "enable_autolog_hparams", "default_root_dir", "profiler", "model_registry", "num_sanity_val_steps",
-    }
-)  # fmt: skip
+TRAINER_NOT_IN_KEY = frozenset({"enable_progress_bar", "log_every_n_steps", "profiler"})
 
 
 @dataclass(kw_only=True)
@@ -43,9 +38,9 @@ class Result:
     collapsed: the predictions are constant. above_baseline: the score is above the majority baseline's.
     failed: why the run has no scores; None when it has.
     parameters: number of the head's, of the trainable, of all.
-    seconds: "train" (the training loop with its validations) and "total" (from start-up on).
-    tokens: word pieces trained on; padding not counted (on a GPU it is).
-    peak_memory: bytes: of the process, or of the GPU when trained there.
+    seconds: "train", "validation" (within and behind training) and "total" (from the composed configuration on).
+    tokens: word pieces trained on, over all devices; padding not counted. tokens_per_second: of training alone.
+    peak_memory: bytes: of the process so far, or allocated on the GPU by this run when it trained there.
     truncated: split -> examples and words lost to `max_length`.
     data, encoder: hashes of the splits' content and of the encoder's weights before training.
     """
@@ -97,7 +92,7 @@ def read(folder: Path) -> Result:
     path = folder / "result.json"
     try:
         return Result(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{folder}: not the folder of a finished run (it has no result.json)") from None
     except (json.JSONDecodeError, TypeError) as error:
         raise UserError(f"{path}: not a result of this version of head2head: {error}") from None
@@ -130,8 +125,17 @@ def key(config: Mapping[str, Any], content: Mapping[str, str], places: frozenset
     # A folder's content stands for its name; `lr` is only the default of optimizer.lr, which is here itself.
     unnamed = {"lr", "name", "revision"} if "encoder" in content else {"lr"}
     kept["encoder"] = {name: value for name, value in config["encoder"].items() if name not in unnamed}
-    text = json.dumps([VERSION, kept, dict(content)], sort_keys=True)
+    text = json.dumps([VERSION, plain(kept), dict(content)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """The same with whole floats as integers: `gradient_clip_val=1` and `1.0` are one setting."""
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import sys
 import time
@@ -16,6 +15,8 @@ import torch
 import yaml
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from head2head import results
 from head2head.checkpoint import Checkpoint, load_encoder
@@ -48,7 +49,7 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
     identity = identify(config)
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
-    trainer = build_trainer(config)
+    trainer = build_trainer(config["trainer"])
     if trainer.global_rank > 0:
         parts = build_parts(config, identity)
         fit(trainer, parts)
@@ -59,12 +60,14 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
         (folder / "config.yaml").write_text(
             yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8"
         )
-        result = blank_result(config, overrides, identity, parts)
+        result = blank_result(config, overrides, identity, parts, trainer.strategy.root_device)
         extra = instantiate(config["logger"]) if config["logger"] else None
         with open_loggers(extra, folder, identity, config) as loggers:
             trainer.loggers = loggers
+            if torch.cuda.is_available():
+                torch.cuda.reset_peak_memory_stats()
             try:
-                train_seconds = fit(trainer, parts)
+                seconds = fit(trainer, parts)
             except Diverged as error:
                 result.failed = str(error)
                 result.steps = trainer.global_step
@@ -77,8 +80,8 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
             if config["save_model"]:
                 save_weights(parts.model, folder / "model.safetensors")
             result.url = next((url for logger in loggers if (url := run_url(logger))), None)
-            result.seconds = {"train": train_seconds, "total": time.perf_counter() - started}
-            result.tokens_per_second = result.tokens / train_seconds
+            result.seconds = seconds | {"total": time.perf_counter() - started}
+            result.tokens_per_second = result.tokens / seconds["train"]
             for logger in loggers[1:]:
                 logger.log_metrics({"score": result.score})  # type: ignore[dict-item]
         results.write(result, folder)
@@ -90,6 +93,7 @@ def quiet() -> None:
     """Keep the libraries' notes about hardware and tips out of the user's sight."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # a line for each of its retries
     for text in NOT_FOR_USERS:
         warnings.filterwarnings("ignore", text)
 
@@ -106,30 +110,46 @@ NOT_FOR_USERS = (
 )
 
 
-def build_trainer(config: dict[str, Any]) -> pl.Trainer:
+# Lightning's arguments that leave batches out: a score over a part of the data would look like a whole one.
+PARTIAL = frozenset(
+    {"limit_val_batches", "limit_train_batches", "fast_dev_run", "overfit_batches", "num_sanity_val_steps"}
+)
+
+# What the project itself decides for Lightning's Trainer.
+FIXED = {
+    "logger": False,  # open_loggers gives them, once the run has a folder
+    "enable_checkpointing": False,
+    "enable_model_summary": False,
+    "enable_autolog_hparams": False,
+    "num_sanity_val_steps": 0,
+    "use_distributed_sampler": False,  # batches are dealt out over devices by the data module
+}
+
+
+def build_trainer(settings: dict[str, Any]) -> pl.Trainer:
     """Lightning's Trainer with the run's progress display.
+
+    Args:
+        settings: the configuration's `trainer`.
 
     Raises:
         UserError: an argument that cannot be.
     """
-    settings = {name: value for name, value in config["trainer"].items() if name != "_target_"}
-    known = inspect.signature(pl.Trainer.__init__).parameters
-    for name in ("max_epochs", "max_steps"):
+    for name in ("max_epochs", "max_steps", "accumulate_grad_batches"):
         value = settings[name]
         if value is not None and (not isinstance(value, int) or value < -1 or value == 0):
             raise UserError(f"trainer.{name}={value}: a whole number above 0 (or -1 for no limit)")
     if settings["max_epochs"] in (None, -1) and settings["max_steps"] == -1:
         raise UserError("training would not end: give trainer.max_epochs or trainer.max_steps")
-    callbacks = [progress_callback()] if settings["enable_progress_bar"] else []
-    bar = settings["enable_progress_bar"] and type(callbacks[0]).__name__ != "EpochLines"
-    settings |= {"logger": False, "callbacks": callbacks, "enable_progress_bar": bar}
+    if refused := sorted(PARTIAL & {name for name, value in settings.items() if value}):
+        raise UserError(
+            f"trainer.{refused[0]} leaves batches out; take fewer rows with task.train_rows=N or trainer.max_steps=N"
+        )
+    callback = progress_callback() if settings["enable_progress_bar"] else None
+    shown = {"callbacks": [callback] if callback else [], "enable_progress_bar": isinstance(callback, ProgressBar)}
     try:
-        return pl.Trainer(**{name: value for name, value in settings.items() if name in known})
-    except (ValueError, TypeError, RuntimeError) as error:  # Lightning's own exception is a ValueError's kin
-        raise UserError(f"trainer: {' '.join(str(error).split())}") from error
-    except Exception as error:
-        if type(error).__name__ != "MisconfigurationException":
-            raise
+        return pl.Trainer(**(settings | FIXED | shown))
+    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
         raise UserError(f"trainer: {' '.join(str(error).split())}") from error
 
 
@@ -152,7 +172,7 @@ def build_parts(config: dict[str, Any], identity: Identity) -> Parts:
         )
     data = DataModule(
         task,
-        checkpoint.tokenizer(),
+        checkpoint.tokenizer(words=task.kind == "token"),
         identity.seed,
         config["batch_size"],
         config["evaluation_tokens"],
@@ -163,7 +183,10 @@ def build_parts(config: dict[str, Any], identity: Identity) -> Parts:
     gold = {
         s: Gold(data.splits[s].labels, data.splits[s].units, data.splits[s].sentences) for s in task.validation_splits
     }
-    settings = OptimizerSettings(**config["optimizer"])
+    try:
+        settings = OptimizerSettings(**config["optimizer"])
+    except TypeError as error:
+        raise UserError(f"optimizer: {str(error).removeprefix('OptimizerSettings.__init__() ')}") from error
     model = FineTuner(encoder, head, task.labels, task.metrics, gold, identity.seed, settings)
     return Parts(task, data, model)
 
@@ -178,12 +201,15 @@ def build_head(config: dict[str, Any], checkpoint: Checkpoint, num_outputs: int,
         build = instantiate(config["head"], _partial_=True, _convert_="all")
     except InstantiationException as error:
         raise UserError(f"head: {' '.join(str(error).split())}") from error
-    with seeded(seed, "head"):
-        return build(encoder=checkpoint.spec(), num_labels=num_outputs)
+    try:
+        with seeded(seed, "head"):
+            return build(encoder=checkpoint.spec(), num_labels=num_outputs)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"head: {' '.join(str(error).split())}") from error
 
 
-def fit(trainer: pl.Trainer, parts: Parts) -> float:
-    """Train, and make sure that the last step has been scored. Returns the seconds it took.
+def fit(trainer: pl.Trainer, parts: Parts) -> dict[str, float]:
+    """Train, and make sure that the last step has been scored. Returns seconds of training and validation.
 
     Raises:
         Diverged: losses or outputs are not finite.
@@ -193,5 +219,5 @@ def fit(trainer: pl.Trainer, parts: Parts) -> float:
     history = parts.model.history
     if not history or history[-1]["step"] != trainer.global_step:
         trainer.validate(parts.model, datamodule=parts.data, verbose=False)
-        history[-1]["step"] = trainer.global_step
-    return time.perf_counter() - started
+    validation = parts.model.validation_seconds
+    return {"train": time.perf_counter() - started - validation, "validation": validation}

@@ -19,10 +19,15 @@ IGNORED = -100  # a label that no loss and no metric counts
 
 @dataclass(frozen=True)
 class Step:
-    """Rows of one micro-batch, and how many labels its optimizer step has over all micro-batches and ranks."""
+    """Rows of one micro-batch.
+
+    labels_in_step: labels of its optimizer step, over all micro-batches and ranks.
+    tokens: word pieces of its optimizer step, told once: by the step's last micro-batch.
+    """
 
     rows: np.ndarray
     labels_in_step: int
+    tokens: int = 0
 
 
 class TrainBatches:
@@ -71,9 +76,10 @@ class TrainBatches:
     def __iter__(self) -> Iterator[Step]:
         shares = self.world_size * self.accumulate
         for batch in self.order():
-            total = int(self.labels[batch].sum())
+            labels, tokens = int(self.labels[batch].sum()), int(self.lengths[batch].sum())
             for micro in range(self.accumulate):
-                yield Step(batch[micro * self.world_size + self.rank :: shares], total)
+                last = micro == self.accumulate - 1
+                yield Step(batch[micro * self.world_size + self.rank :: shares], labels, tokens if last else 0)
 
 
 class EvaluationBatches:
@@ -126,7 +132,7 @@ class TokenizedRows(torch.utils.data.Dataset):
     """Tokenized rows that hand out whole padded batches (padding on the right).
 
     A batch is a dict: `input_ids`, `attention_mask`, `token_type_ids`, `special_tokens_mask` (B, T);
-    `units`, the number of each prediction in the split, and `labels`, -100 where nothing is scored: (B,)
+    `units`, the number of each prediction in the split, and `labels`, -100 (values: NaN) where nothing is scored: (B,)
     for sentence tasks, (B, W) for token tasks; `words` (B, W, 2), pieces of each word; `labels_in_step`.
 
     Args:
@@ -148,7 +154,7 @@ class TokenizedRows(torch.utils.data.Dataset):
             owned = np.concatenate(([0], np.cumsum(self.units.values >= 0)))
             self.label_counts = owned[self.units.offsets[1:]] - owned[self.units.offsets[:-1]]
         else:
-            self.label = np.asarray(dataset["label"][:]) if "label" in dataset.column_names else None
+            self.label = targets(dataset["label"][:]) if "label" in dataset.column_names else None
             self.label_counts = np.ones(len(dataset), dtype=np.int64)
 
     def __len__(self) -> int:
@@ -177,7 +183,14 @@ class TokenizedRows(torch.utils.data.Dataset):
             if self.label is not None:
                 arrays["labels"] = self.label[rows]
         if empty:
-            arrays["labels"] = np.full_like(arrays["labels"], IGNORED)
+            unlabelled = np.nan if arrays["labels"].dtype.kind == "f" else IGNORED
+            arrays["labels"] = np.full_like(arrays["labels"], unlabelled)
         batch: dict[str, Tensor | int] = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
-        batch["labels_in_step"] = step.labels_in_step
+        batch["labels_in_step"], batch["tokens"] = step.labels_in_step, step.tokens
         return batch
+
+
+def targets(labels: list) -> np.ndarray:
+    """(N,) label numbers, or float32 values: not every accelerator has float64."""
+    array = np.asarray(labels)
+    return array.astype(np.float32) if array.dtype.kind == "f" else array
