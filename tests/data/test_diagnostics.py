@@ -179,7 +179,12 @@ def test_train_rows_leave_validation_whole(make_task, tables):
     assert rows.to_list() == tables["agreement", "validation"]
 
 
-@pytest.mark.parametrize("count", [0, -1, 21])
-def test_train_rows_out_of_range_are_an_error(make_task, error_of, count):
-    task = make_task("agreement", rows={"train": 20, "validation": 1}, train_rows=count)
-    assert error_of(task.read, "train") == f"task.train_rows={count}: the training split has 20 rows; give 1 to that"
+@pytest.mark.parametrize("count", [0, -1])
+def test_train_rows_below_one_are_an_error(make_task, error_of, count):
+    message = error_of(make_task, "agreement", train_rows=count)
+    assert message == f"task.train_rows={count}: a whole number, 1 or above"
+
+
+def test_more_train_rows_than_there_are_is_an_error(make_task, error_of):
+    task = make_task("agreement", rows={"train": 20, "validation": 1}, train_rows=21)
+    assert error_of(task.read, "train") == "task.train_rows=21: the training split has 20 rows; give 1 to 20"

@@ -78,7 +78,7 @@ class DataModule(pl.LightningDataModule):
                 self.splits[name] = self._split(self.task.read(name), name)
 
     def _split(self, dataset: Dataset, name: str) -> Split:
-        kind = self.task.kind
+        kind, content = self.task.kind, fingerprint(dataset)
         tokenized = tokenize(
             dataset,
             kind,
@@ -87,6 +87,7 @@ class DataModule(pl.LightningDataModule):
             self.cache_dir / "tokenized",
             f"{self.task.name} {name}",
             context=getattr(self.task, "context", "sentence"),
+            content=content,
         )
         column = "tags" if kind == "token" else "label"
         labels = None
@@ -96,7 +97,7 @@ class DataModule(pl.LightningDataModule):
         sentences = np.array([len(tokens) for tokens in dataset["tokens"][:]]) if kind == "token" else None
         units = int(sentences.sum()) if sentences is not None else len(dataset)
         rows = TokenizedRows(tokenized, kind, self.tokenizer.pad_token_id)
-        return Split(rows, labels, sentences, units, fingerprint(dataset))
+        return Split(rows, labels, sentences, units, content)
 
     def _loader(self, split: str, batches: Any) -> DataLoader:
         # Rows come as whole batches, so there is nothing left to collate.
