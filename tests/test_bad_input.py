@@ -1,6 +1,7 @@
 """What a user can get wrong: one line on stderr that names file and line, exit status 1, nothing left behind."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -87,7 +88,7 @@ def test_a_column_line_with_too_few_columns_is_found(data, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("override", "hint"),
     [
-        ("head=meanmax", "unknown head 'meanmax'; did you mean mean_max"),
+        ("head=meanmax", "unknown head 'meanmax'; did you mean mean_max, mean or max?"),
         ("task=colla", "unknown task 'colla'; did you mean cola or conll?"),
         ("encoder=mini-lm", "unknown encoder 'mini-lm'; did you mean minilm?"),
         ("head/pool=mena", "unknown head/pool 'mena'; did you mean mean"),
@@ -97,6 +98,20 @@ def test_a_column_line_with_too_few_columns_is_found(data, capsys, tmp_path):
 )
 def test_an_unknown_name_is_answered_with_the_near_ones(override, hint, capsys, tmp_path):
     assert hint in fails([override], capsys, tmp_path)
+
+
+def test_near_names_are_looked_for_among_what_users_set(capsys, tmp_path):
+    for wrong in ("head.pool.partial_", "head.pool.target_"):
+        assert "_partial_" not in fails([f"{wrong}=1"], capsys, tmp_path).partition(";")[2]
+
+
+def test_near_names_are_found_beside_a_head_of_the_users_own(capsys, tmp_path, monkeypatch):
+    (tmp_path / "configs" / "head").mkdir(parents=True)
+    text = "# my own\ndefaults: [layers: last, pool: max, classifier: mlp, _self_]\nwidth: 3\n"
+    (tmp_path / "configs" / "head" / "mine.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    message = fails(["head=mine", "head.widht=1"], capsys, tmp_path)
+    assert "unknown setting head.widht; did you mean head.width" in message
 
 
 @pytest.mark.parametrize(
@@ -123,6 +138,14 @@ def test_an_unknown_name_is_answered_with_the_near_ones(override, hint, capsys, 
         (["task=table"], "needs task.train=FILE and task.validation=FILE"),
         (["threads=0"], "threads=0"),
         (["key"], "not of the form key=value"),
+        (["--head=mean"], "write head=mean"),
+        (["--head", "mean"], "write head=mean"),
+        (["seed=1,2"], "several values for seed: put -m first (python train.py -m seed=1,2)"),
+        (["head=mean,max"], "several values for head: put -m first (python train.py -m head=mean,max)"),
+        (["task.train=a,b.csv"], """for one value with a comma: 'task.train="a,b.csv"'"""),
+        (["task.train=x~.csv("], """needs quotes: 'task.train="x~.csv("'"""),
+        (["task.train='x.csv"], """needs quotes: 'task.train="x.csv"'"""),
+        (["task.train=~/x.csv"], f"does not expand ~ there; give the full path: task.train={Path.home()}/x.csv"),
     ],
 )
 def test_settings_that_do_not_fit_are_one_line(arguments, part, capsys, tmp_path):

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from head2head.cli import app
 from head2head.configuration import compose, groups, head_label, options
-from head2head.door import help_text, train
+from head2head.door import help_text, one_line_errors, sort, train
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,8 +20,26 @@ def test_help_lists_every_head_task_encoder_and_the_settings_people_change():
     for group in ("head", "head/layers", "head/pool", "head/classifier", "task", "encoder", "logger"):
         for name in options(group):
             assert f"  {name} " in text
-    for setting in ("seed: 0", "batch_size: 32", "optimizer.lr: ", "trainer.max_steps: -1", "encoder.frozen: false"):
-        assert setting in text
+    for setting in (
+        "seed: 0",
+        "batch_size: 32",
+        "trainer.max_steps: -1",
+        "trainer.max_epochs: 3",
+        "encoder.frozen: false",
+    ):
+        assert f"  {setting} " in f"{text} ".replace("\n", " \n")
+    for setting in ("data_dir: $HEAD2HEAD_DATA", "optimizer.lr: the encoder's"):
+        assert f"  {setting} " in text
+    assert "encoder.lr: " not in text
+    assert "..." not in text.partition("settings (")[2].partition("trainer.accelerator")[0]
+
+
+def test_help_lists_the_settings_of_tasks_and_heads():
+    task = ("train", "validation", "text", "text_pair", "label", "target", "max_length", "train_rows", "context")
+    head = ("dropout", "subword", "pool.special_tokens", "layers.n", "layers.index", "classifier.hidden")
+    text = help_text()
+    for setting in (*(f"task.{name}" for name in task), *(f"head.{name}" for name in head)):
+        assert text.count(f"\n  {setting}: ") == 1
 
 
 def test_help_is_answered_without_importing_torch():
@@ -69,7 +89,7 @@ def test_every_part_of_a_head_is_at_most_six_lines():
         (["head=mean", "head/layers=layer", "head.layers.index=3"], "layer_index_3-mean"),
         (["head=weighted_sum", "head.layers.n=all"], "weighted_sum_n_all-mean"),
         (["head=mean", "head/classifier=mlp"], "mean-mlp"),
-        (["head=mean", "head.pool.special_tokens=false"], "mean_special_tokens_False"),
+        (["head=mean", "head.pool.special_tokens=false"], "mean_special_tokens_false"),
         (["head=ner"], "ner"),
         (["head=ner", "head/layers=concat_last4", "head/classifier=bilstm"], "concat_last4-ner-bilstm"),
         (["head=ner", "head.subword=mean"], "ner-subword_mean"),
@@ -129,6 +149,8 @@ def test_a_multirun_goes_on_past_a_failing_job_names_it_and_fails(tmp_path):
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "head=ner" in errors[0]
     assert "needs a sentence head" in errors[0]
+    assert errors[1:] == ["error: 1 of 2 runs failed"]
+    assert "Error executing job" not in done.stderr
     assert "Traceback" not in done.stderr
     assert len(list(tmp_path.glob("agreement/max/*/result.json"))) == 1
 
@@ -138,3 +160,113 @@ def test_runs_on_several_devices_are_refused_in_a_multirun(tmp_path, monkeypatch
     with pytest.raises(SystemExit):
         train(["-m", "seed=1,2", "trainer.devices=2", f"output_dir={tmp_path}"])
     assert "runs on several devices cannot be part of a multirun" in capsys.readouterr().err
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working directory; what Hydra's application sets is set back."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["-m", "optimizer.learning_rate=1,2"], "unknown setting optimizer.learning_rate; did you mean"),
+        (["-m", "encoder=any"], "encoder.name has no value; give encoder.name=VALUE"),
+        (["-m", "head/layers=last,layer", "plan=true"], "head.layers.index has no value"),
+        (["-m", "head=mean,ner", "head/pool=cls"], "has no pool"),
+        (["-m", "head=mean,maxx"], "unknown head 'maxx'; did you mean max"),
+        (["-m", "head=glob(zz*)"], "head=glob(zz*): stands for no value"),
+        (["-m", "optimizer.lr=interval(1,2)"], "does not support sweep type"),
+        (["--cfg", "job", "optimzer.lr=1"], "unknown setting optimzer.lr; did you mean optimizer.lr"),
+        (["--multirn"], "unknown flag --multirn; did you mean --multirun?"),
+    ],
+)
+def test_a_mistake_under_a_hydra_flag_is_one_line_and_leaves_nothing_behind(arguments, part, here, capsys):
+    with pytest.raises(SystemExit) as stop:
+        train(arguments)
+    assert stop.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert part in line
+    assert list(here.iterdir()) == []
+
+
+def test_several_plans_print_a_line_each_and_leave_nothing_behind(here, capsys):
+    train(["plan=true", "head=glob(m*x)", "-m", "seed=1,2"])
+    folders = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
+    assert [folder.rpartition("-")[0] for folder in folders] == [
+        f"lightning_logs/agreement/{head}/{seed}" for head in ("max", "mean_max") for seed in (1, 2)
+    ]
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.usefixtures("here")
+def test_failing_jobs_are_told_once_and_counted(capsys):
+    with pytest.raises(SystemExit) as stop:
+        train(["-m", "seed=-1,1,2,-2", "plan=true"])
+    assert stop.value.code == 1
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 2
+    first, second, last = captured.err.splitlines()
+    assert first.startswith("error: seed=-1 ")
+    assert second.startswith("error: seed=-2 ")
+    assert last == "error: 2 of 4 runs failed"
+
+
+def test_flags_and_their_values_are_told_from_settings_wherever_they_stand():
+    flags, overrides = sort(["head=mean", "--cfg", "job", "-p", "head", "seed=1", "-m", "~task", "--info", "x=1"])
+    assert flags == ["--cfg", "job", "-p", "head", "-m", "--info"]
+    assert overrides == ["head=mean", "seed=1", "~task", "x=1"]
+
+
+@pytest.mark.usefixtures("here")
+def test_the_configuration_can_be_shown(capsys):
+    train(["seed=7", "--cfg", "job"])
+    assert yaml.safe_load(capsys.readouterr().out)["seed"] == 7
+
+
+@pytest.mark.usefixtures("here")
+def test_the_help_of_hydra_can_be_shown_beside_settings(capsys):
+    with pytest.raises(SystemExit) as stop:
+        train(["head=mean", "--hydra-help"])
+    assert stop.value.code == 0
+    assert "--multirun" in capsys.readouterr().out
+
+
+def test_a_users_own_modules_are_in_reach_of_every_verb_and_hide_no_library(here):
+    (here / "my_heads.py").write_text("WIDTH = 3\n")
+    (here / "yaml.py").write_text("raise AssertionError\n")
+    code = (
+        "import sys; from head2head.door import one_line_errors; sys.path = [p for p in sys.path if p];"
+        "one_line_errors(lambda: __import__('yaml') and print(__import__('my_heads').WIDTH))"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, cwd=here)
+    assert done.stdout == "3\n", done.stderr
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("as_lightning_does", [False, True])
+def test_an_interrupted_run_says_so(as_lightning_does, capsys):
+    def work():
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            if as_lightning_does:
+                sys.exit(1)
+            raise
+
+    with pytest.raises(SystemExit) as stop:
+        one_line_errors(work)
+    assert stop.value.code == 130
+    assert capsys.readouterr().err.strip() == "interrupted: nothing was kept"
+
+
+def test_the_version_is_shown():
+    done = CliRunner().invoke(app, ["--version"])
+    assert done.exit_code == 0
+    assert done.output.split()[0] == "head2head"

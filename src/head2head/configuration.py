@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from head2head.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+    from omegaconf import DictConfig
 
 _PACKAGED = Path(__file__).parent / "configs"
 CONFIGS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "configs"
@@ -52,25 +57,30 @@ def compose(overrides: Sequence[str]) -> dict[str, Any]:
     """The resolved configuration for some overrides, as plain dicts, lists, strings and numbers.
 
     Raises:
-        UserError: an unknown name or a value that does not parse.
+        UserError: an unknown name, or a value that does not parse, is missing or is one of several.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
     check_names(overrides)
-    try:
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            config = hydra_compose("train", overrides=[*overrides, *search_path()])
-            OmegaConf.resolve(config)
-            missing = sorted(OmegaConf.missing_keys(config))
-            if missing:
-                raise UserError(f"{missing[0]} has no value; give {missing[0]}=VALUE")
-            return OmegaConf.to_container(config)  # type: ignore[return-value]
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_one_line(error, overrides)) from None
+    with one_line(overrides), initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return resolved(hydra_compose("train", overrides=[*overrides, *search_path()]))
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """A composed configuration as plain data.
+
+    Raises:
+        UserError: a setting that must be given is missing.
+    """
+    from omegaconf import OmegaConf
+
+    with one_line():
+        OmegaConf.resolve(config)
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise UserError(f"{missing[0]} has no value; give {missing[0]}=VALUE")
+    return OmegaConf.to_container(config)  # type: ignore[return-value]
 
 
 def search_path() -> list[str]:
@@ -78,29 +88,120 @@ def search_path() -> list[str]:
     return [f"hydra.searchpath=['file://{folder}']" for folder in folders()[1:]]
 
 
-def check_names(overrides: Sequence[str]) -> None:
-    """Check that each `group=choice` names an existing choice, sweeps over several included.
+def check_names(overrides: Sequence[str], several: bool = False) -> None:
+    """Check that each `group=choice` names an existing choice, and that a setting has one value.
+
+    Args:
+        several: values may be several, as in a multirun.
 
     Raises:
         UserError: it does not, with the near names.
     """
+    known = groups()
+    for text in overrides:
+        override = _parse(text)
+        group = override.get_key_element().lstrip("+~")
+        if override.is_sweep_override() and not several:
+            raise UserError(_several_values(text, group in known))
+        if group in known and not override.is_delete():
+            _check_choices(group, _values(override))
+
+
+def combinations(overrides: Sequence[str]) -> list[list[str]]:
+    """Of a multirun's combinations the first, and those that differ from it in one choice from a group.
+
+    When these compose, all do: which settings there are depends on the choices alone.
+    """
+    known = groups()
+    parsed = [_parse(text) for text in overrides]
+    offered = [
+        [f"{o.get_key_element()}={value}" for value in _values(o)] if o.is_sweep_override() else [text]
+        for text, o in zip(overrides, parsed, strict=True)
+    ]
+    first = [values[0] for values in offered]
+    others = [
+        [*first[:place], other, *first[place + 1 :]]
+        for place, override in enumerate(parsed)
+        if override.get_key_element() in known
+        for other in offered[place][1:]
+    ]
+    return [first, *others]
+
+
+def _parse(text: str) -> Override:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    known = groups()
-    for text in overrides:
-        try:
-            override = OverridesParser.create().parse_override(text)
-        except HydraException:
-            raise UserError(f"{text}: not of the form key=value (quote values that hold = or ,)") from None
-        group = override.get_key_element().lstrip("+~")
-        if group not in known or override.is_delete():
-            continue
-        values = override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_string()]
-        choices = options(group)
-        for value in values:
-            if value.strip("'\"") not in choices:
-                raise UserError(f"unknown {group} {value!r}; {did_you_mean(value, choices)}")
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException:
+        raise UserError(_not_parsed(text)) from None
+
+
+def _not_parsed(text: str) -> str:
+    """What to write instead of an override that does not parse."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        return f"{text}: not of the form key=value"
+    if value.startswith("~/"):
+        return f"{text}: the shell does not expand ~ there; give the full path: {key}={Path(value).expanduser()}"
+    bare = value.strip("'\"")
+    return f"""{text}: a value with special characters needs quotes: '{key}="{bare}"'"""
+
+
+def _several_values(text: str, is_choice: bool) -> str:
+    """What to write instead of `seed=1,2` where there is one run."""
+    key, _, value = text.partition("=")
+    message = f"several values for {key}: put -m first (python train.py -m {text})"
+    return message if is_choice else f"""{message}; for one value with a comma: '{key}="{value}"'"""
+
+
+def _values(override: Override) -> list[str]:
+    """The values that an override stands for: those of a sweep, or its only one.
+
+    Raises:
+        UserError: there is none.
+    """
+    from hydra.core.override_parser.types import Glob, IntervalSweep
+
+    value = override.value()
+    if isinstance(value, Glob):
+        found = value.filter(list(options(override.get_key_element())))
+    elif isinstance(value, IntervalSweep):
+        found = [str(value.start), str(value.end)]
+    elif override.is_sweep_override():
+        found = list(override.sweep_string_iterator())
+    else:
+        found = [override.get_value_string()]
+    if not found:
+        raise UserError(f"{override.input_line}: stands for no value")
+    return found
+
+
+def _check_choices(group: str, values: Sequence[str]) -> None:
+    choices = options(group)
+    for value in values:
+        if value.strip("'\"") not in choices:
+            raise UserError(f"unknown {group} {value!r}; {did_you_mean(value, choices)}")
+
+
+@contextmanager
+def one_line(overrides: Sequence[str] = ()) -> Iterator[None]:
+    """Turn Hydra's and OmegaConf's errors into one line.
+
+    Args:
+        overrides: what was asked for, each setting with one value, to look for near names.
+
+    Raises:
+        UserError: instead of theirs.
+    """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_one_line(error, overrides)) from None
 
 
 def _one_line(error: Exception, overrides: Sequence[str]) -> str:
@@ -114,7 +215,7 @@ def _one_line(error: Exception, overrides: Sequence[str]) -> str:
     name = unknown.group(1)
     if name in ("head/pool", "head.pool"):
         return "a token head (ner) reads every word and has no pool; leave out head/pool"
-    keys = known_keys([o for o in overrides if "=" in o and o.partition("=")[0] in groups()])
+    keys = [k for k in known_keys([o for o in overrides if o.partition("=")[0] in groups()]) if k != name]
     return (
         f"unknown setting {name}; {did_you_mean(name, keys)}"
         if near(name, keys)
@@ -128,22 +229,28 @@ def near(name: str, known: Sequence[str]) -> bool:
 
 
 def known_keys(choices: Sequence[str]) -> list[str]:
-    """Every dotted setting of the configuration under some choices, and every group."""
+    """Every group, and every dotted setting that can be set under some choices, where they go together."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
+    from hydra.errors import HydraException
     from omegaconf import OmegaConf
 
     def walk(node: dict, prefix: str) -> list[str]:
         found = []
         for key, value in node.items():
+            if str(key).startswith("_"):  # _target_, _partial_: not for users
+                continue
             found.append(f"{prefix}{key}")
             if isinstance(value, dict):
                 found += walk(value, f"{prefix}{key}.")
         return found
 
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = OmegaConf.to_container(hydra_compose("train", overrides=list(choices)))
-        return [*walk(config, ""), *groups()]  # type: ignore[arg-type]
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            config = OmegaConf.to_container(hydra_compose("train", overrides=[*choices, *search_path()]))
+    except HydraException:
+        return groups()
+    return [*walk(config, ""), *groups()]  # type: ignore[arg-type]
 
 
 @functools.cache
@@ -165,7 +272,7 @@ def head_label(head: dict[str, Any]) -> str:
     classifier = _part_label("head/classifier", head["classifier"])
     own = {name: head[name] for name in ("subword", "dropout") if head.get(name) not in (None, "first")}
     label = "-".join([layers] * (layers != "last") + [middle] + [classifier] * (classifier != "linear"))
-    return label + "".join(f"-{name}_{value}" for name, value in own.items())
+    return label + "".join(f"-{name}_{_shown(value)}" for name, value in own.items())
 
 
 def _part_label(group: str, part: dict[str, Any]) -> str:
@@ -178,4 +285,9 @@ def _part_label(group: str, part: dict[str, Any]) -> str:
     if not files:
         return part["_target_"].rpartition(".")[2].lower()
     name = min(files, key=lambda name: (len(differences(files[name])), "???" not in files[name].values()))
-    return name + "".join(f"_{setting}_{value}" for setting, value in differences(files[name]).items())
+    return name + "".join(f"_{setting}_{_shown(value)}" for setting, value in differences(files[name]).items())
+
+
+def _shown(value: object) -> str:
+    """A value as yaml writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -9,12 +9,31 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from head2head.configuration import CONFIGS, check_names, compose, description, options, search_path
-from head2head.errors import UserError
+from head2head.configuration import (
+    CONFIGS,
+    check_names,
+    combinations,
+    compose,
+    description,
+    one_line,
+    options,
+    resolved,
+    search_path,
+)
+from head2head.errors import UserError, did_you_mean
+
+MULTIRUN = {"-m", "--multirun"}
+# Hydra's flags, and those of them that a value follows.
+VALUED = {
+    *("--cfg", "-c", "--package", "-p", "--config-name", "-cn", "--config-path", "-cp"),
+    *("--config-dir", "-cd", "--info", "-i", "--experimental-rerun"),
+}
+FLAGS = MULTIRUN | VALUED | {"--hydra-help", "--version", "--resolve", "--run", "-r", "--shell-completion", "-sc"}
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -22,11 +41,57 @@ def train(arguments: Sequence[str]) -> None:
     if {"-h", "--help"} & set(arguments):
         print(help_text())
         return
-    sys.path.insert(0, str(Path.cwd()))  # a user's own head is importable from where it is used
-    if any(argument.startswith("-") for argument in arguments):
-        one_line_errors(lambda: hydra_application(arguments))
+    kept = "only finished runs were" if MULTIRUN & set(arguments) else "nothing was"
+    one_line_errors(lambda: enter(arguments), kept)
+
+
+def enter(arguments: Sequence[str]) -> None:
+    """Run here what has no flags, and by Hydra's own application what has.
+
+    Raises:
+        UserError: something that the user can put right.
+    """
+    flags, overrides = sort(arguments)
+    if flags:
+        hydra_application(flags, overrides)
     else:
-        one_line_errors(lambda: single(compose(arguments), arguments))
+        single(compose(overrides), overrides)
+
+
+def sort(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Hydra's flags with their values, and the overrides, wherever they stand.
+
+    Raises:
+        UserError: a flag that Hydra does not have.
+    """
+    flags: list[str] = []
+    overrides: list[str] = []
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if not argument.startswith("-"):
+            overrides.append(argument)
+            continue
+        check_flag(argument, rest)
+        flags.append(argument)
+        if argument in VALUED and rest and "=" not in rest[0]:
+            flags.append(rest.pop(0))
+    return flags, overrides
+
+
+def check_flag(argument: str, rest: Sequence[str]) -> None:
+    """Check that a flag is one of Hydra's.
+
+    Raises:
+        UserError: it is not; `--head mean` and `--head=mean` are told to be `head=mean`.
+    """
+    flag, equals, value = argument.partition("=")
+    if flag in FLAGS:
+        return
+    following = rest[0] if rest and "=" not in rest[0] and not rest[0].startswith("-") else None
+    if equals or following:
+        raise UserError(f"{argument}: settings have no dashes; write {flag.lstrip('-')}={value or following}")
+    raise UserError(f"unknown flag {argument}; {did_you_mean(argument, [f for f in FLAGS if len(f) > 3])}")
 
 
 def single(config: dict[str, Any], overrides: Sequence[str]) -> float | None:
@@ -42,34 +107,95 @@ def single(config: dict[str, Any], overrides: Sequence[str]) -> float | None:
     return run(config, overrides).score
 
 
-def hydra_application(arguments: Sequence[str]) -> None:
-    """Hydra's own application over the same configuration."""
+def hydra_application(flags: Sequence[str], overrides: Sequence[str]) -> None:
+    """Hydra's own application over the same configuration, with what can be checked before it checked.
+
+    Raises:
+        UserError: something that the user can put right.
+    """
+    if "--hydra-help" in flags:
+        hand_over(flags, [])
+    elif MULTIRUN & set(flags):
+        multirun(flags, overrides)
+    else:
+        check_names(overrides)
+        hand_over(flags, overrides)
+
+
+def multirun(flags: Sequence[str], overrides: Sequence[str]) -> None:
+    """Several runs. One that fails does not stop the others.
+
+    Raises:
+        UserError: the configurations do not compose, in which case nothing runs, or runs have failed.
+    """
+    check_names(overrides, several=True)
+    configs = [compose(combination) for combination in combinations(overrides)]
+    for config in configs:
+        refuse_several_devices(config)
+    with tempfile.TemporaryDirectory() as scratch:
+        plan = [f"hydra.sweep.dir={scratch}/plan"] if configs[0]["plan"] else []  # a plan leaves nothing behind
+        hand_over(flags, [*overrides, *plan], Path(scratch), combinations(overrides)[0])
+        failed, finished = (len(list(Path(scratch).glob(f"*.{end}"))) for end in ("failed", "finished"))
+    if failed:
+        raise UserError(f"{failed} of {failed + finished} runs failed")
+
+
+def hand_over(
+    flags: Sequence[str], overrides: Sequence[str], notes: Path | None = None, example: Sequence[str] = ()
+) -> None:
+    """Let Hydra do what the flags say.
+
+    Args:
+        notes: where each job of a multirun notes how it ended; jobs may run in other processes.
+        example: the overrides of one job, for near names in errors.
+
+    Raises:
+        UserError: something that the user can put right.
+    """
     import hydra
     from hydra.core.hydra_config import HydraConfig
-    from omegaconf import DictConfig, OmegaConf
-
-    check_names([argument for argument in arguments if not argument.startswith("-")])
+    from omegaconf import DictConfig
 
     def job(config: DictConfig) -> float | None:
-        overrides = list(HydraConfig.get().overrides.task)
+        typed = list(HydraConfig.get().overrides.task)
+        if notes is None:
+            return single(resolved(config), typed)
+        number = HydraConfig.get().job.num
         try:
-            if str(config.trainer.devices) != "1" or config.trainer.num_nodes != 1:
-                # Lightning starts the other processes with this very command line: each would run all jobs.
-                raise UserError(
-                    "runs on several devices cannot be part of a multirun; start them one by one, without -m"
-                )
-            return single(OmegaConf.to_container(config, resolve=True), overrides)  # type: ignore[arg-type]
+            settings = resolved(config)
+            refuse_several_devices(settings)
+            score = single(settings, typed)
         except UserError as error:
-            print(f"error: {' '.join(overrides)}: {error}", file=sys.stderr, flush=True)
-            raise
+            print(f"error: {' '.join(typed)}: {error}", file=sys.stderr, flush=True)
+            (notes / f"{number}.failed").touch()
+            return float("nan")  # raising would end a sweeper's sweep, and Hydra would print it again
+        (notes / f"{number}.finished").touch()
+        return score
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed with a traceback
-    sys.argv = [sys.argv[0], *arguments, *search_path()]
-    hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")(job)()
+    sys.argv = [sys.argv[0], *flags, *overrides, *search_path()]
+    with one_line(example or overrides):
+        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")(job)()
 
 
-def one_line_errors(work: Callable[[], Any]) -> None:
-    """Do the work; print what the user can put right as `error: ...` and exit with status 1."""
+def refuse_several_devices(config: dict[str, Any]) -> None:
+    """In a multirun, Lightning would start the other processes with the very command line: each would run all jobs.
+
+    Raises:
+        UserError: there are several.
+    """
+    if str(config["trainer"]["devices"]) != "1" or config["trainer"]["num_nodes"] != 1:
+        raise UserError("runs on several devices cannot be part of a multirun; start them one by one, without -m")
+
+
+def one_line_errors(work: Callable[[], Any], kept: str = "nothing was") -> None:
+    """Do the work of a verb, with the user's own modules in reach.
+
+    What the user can put right is printed as `error: ...` and ends with status 1, Ctrl-C ends with 130.
+    """
+    own = str(Path.cwd())
+    if own not in sys.path:
+        sys.path.append(own)  # at the end: a file of the user's must not hide a library
     try:
         work()
     except UserError as error:
@@ -77,6 +203,12 @@ def one_line_errors(work: Callable[[], Any]) -> None:
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # Lightning answers Ctrl-C with sys.exit while it handles the KeyboardInterrupt.
+        if not isinstance(stop, KeyboardInterrupt) and not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        print(f"\ninterrupted: {kept} kept", file=sys.stderr)
+        sys.exit(130)
 
 
 def help_text() -> str:
@@ -99,15 +231,10 @@ def help_text() -> str:
         lines += ["", title]
         lines += [f"  {name:<20} {description(path)}" for name, path in options(group).items()]
     lines += ["", "settings (value: the default)"]
-    for file, prefix in (
-        ("train.yaml", ""),
-        ("encoder/any.yaml", "encoder."),
-        ("optimizer/adamw.yaml", "optimizer."),
-        ("trainer/default.yaml", "trainer."),
-    ):
+    for file, prefix in SETTINGS:
         lines += [f"  {line}" for line in settings(CONFIGS / file, prefix)]
     lines += [
-        "  trainer.*                    every other argument of Lightning's Trainer",
+        "  trainer.*                                    every other argument of Lightning's Trainer",
         "",
         "--hydra-help shows Hydra's own flags; --cfg job prints the configuration. A configs/ folder in the",
         "working directory adds heads, tasks and encoders of your own.",
@@ -115,13 +242,42 @@ def help_text() -> str:
     return "\n".join(lines)
 
 
+# Where the settings stand that the help lists, each in one file that has it.
+SETTINGS = (
+    ("train.yaml", ""),
+    ("head/ner.yaml", "head."),
+    ("head/pool/mean.yaml", "head.pool."),
+    ("head/layers/weighted_sum.yaml", "head.layers."),
+    ("head/layers/layer.yaml", "head.layers."),
+    ("head/classifier/mlp.yaml", "head.classifier."),
+    ("task/table.yaml", "task."),
+    ("task/conll2003.yaml", "task."),
+    ("encoder/any.yaml", "encoder."),
+    ("optimizer/adamw.yaml", "optimizer."),
+    ("trainer/default.yaml", "trainer."),
+)
+# Listed though their file says nothing of them, and not listed though it does.
+PLAIN = {"optimizer.weight_decay", "trainer.max_epochs", "trainer.devices", "trainer.gradient_clip_val"}
+UNLISTED = {"encoder.name", "encoder.lr"}  # encoder=any says the one, optimizer.lr the other
+
+
 def settings(file: Path, prefix: str) -> list[str]:
     """The settings of a yaml file that say what they are: `name: default  # meaning`."""
     found = []
     for line in file.read_text(encoding="utf-8").splitlines():
-        match = re.match(r"(\w+): (.*?)\s+# (.*)", line)
-        if match and match.group(2) != "???":
-            name, default, meaning = match.groups()
-            shown = default if len(default) < 24 else "..."
-            found.append(f"{prefix + name + ': ' + shown:<44} {meaning}")
+        match = re.match(r"(\w+): (.*?)\s*(?:\s# (.*))?$", line)
+        name = prefix + match.group(1) if match else ""
+        if match and name not in UNLISTED and (match.group(3) or name in PLAIN):
+            found.append(f"{name + ': ' + shown(match.group(2)):<44} {match.group(3) or ''}".rstrip())
     return found
+
+
+def shown(default: str) -> str:
+    """A default in words where yaml has a reference.
+
+    >>> shown("${oc.env:HEAD2HEAD_DATA,null}"), shown("${encoder.lr}")
+    ('$HEAD2HEAD_DATA', "the encoder's")
+    """
+    default = re.sub(r"\$\{oc\.env:(\w+),.*\}", r"$\1", default)
+    default = re.sub(r"\$\{(\w+)\.\w+\}", r"the \1's", default)
+    return "none" if default == "???" else default

@@ -16,5 +16,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     known = sorted(set(known))
     near = get_close_matches(name, known, n=3, cutoff=0.6)
     if near:
-        return f"did you mean {' or '.join(near)}?"
+        *others, last = near
+        return f"did you mean {', '.join(others) + ' or ' if others else ''}{last}?"
     return f"choose from: {', '.join(known)}"
