@@ -49,7 +49,7 @@ def last_layers(encoder: EncoderSpec, n: int | Literal["all"]) -> list[int]:
     """
     count = encoder.num_layers if n == "all" else n
     if not isinstance(count, int) or not 1 <= count <= encoder.num_layers:
-        raise UserError(f"head.layers.n={n}: the encoder has {encoder.num_layers} layers; give a number up to that, or all")
+        raise UserError(f"head.layers.n={n}: the encoder has {encoder.num_layers} layers; give so many at most, or all")
     return list(range(encoder.num_layers - count + 1, encoder.num_layers + 1))
 
 
