@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from head2head.cli import app
 from head2head.configuration import compose, groups, head_label, options
-from head2head.door import help_text, one_line_errors, sort, train
+from head2head.door import one_line_errors, sort, train
+from head2head.help import help_text
 
 ROOT = Path(__file__).parents[1]
 

@@ -1,4 +1,4 @@
-"""The door of the training verbs: help from the yaml files, names checked, then Hydra. Imports no torch.
+"""The door of the training verbs: help, names checked, then Hydra. Imports no torch.
 
 A plain command is composed and run here, and a user's error is one line. With a Hydra flag (`-m`,
 `--cfg`, ...) Hydra's own application takes over, with names checked first.
@@ -7,7 +7,6 @@ A plain command is composed and run here, and a user's error is one line. With a
 from __future__ import annotations
 
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -19,13 +18,12 @@ from head2head.configuration import (
     check_names,
     combinations,
     compose,
-    description,
     one_line,
-    options,
     resolved,
     search_path,
 )
 from head2head.errors import UserError, did_you_mean
+from head2head.help import help_text
 
 MULTIRUN = {"-m", "--multirun"}
 # Hydra's flags, and those of them that a value follows.
@@ -39,7 +37,7 @@ FLAGS = MULTIRUN | VALUED | {"--hydra-help", "--version", "--resolve", "--run", 
 def train(arguments: Sequence[str]) -> None:
     """`train.py` and `head2head train`: one run, or with `-m` several."""
     if {"-h", "--help"} & set(arguments):
-        print(help_text())
+        one_line_errors(lambda: print(help_text()))
         return
     kept = "only finished runs were" if MULTIRUN & set(arguments) else "nothing was"
     one_line_errors(lambda: enter(arguments), kept)
@@ -209,75 +207,3 @@ def one_line_errors(work: Callable[[], Any], kept: str = "nothing was") -> None:
             raise
         print(f"\ninterrupted: {kept} kept", file=sys.stderr)
         sys.exit(130)
-
-
-def help_text() -> str:
-    """What can be chosen and set, read from the yaml files."""
-    lines = [
-        "usage: python train.py [key=value ...]        one run: a head on a task with a seed",
-        "       python train.py -m head=mean,max seed=1,2    several, through Hydra",
-        "",
-        "example: python train.py head=max task=cola data_dir=DIR seed=1 trainer.max_epochs=3",
-    ]
-    for group, title in (
-        ("head", "head=NAME"),
-        ("head/layers", "head/layers=NAME   which hidden states a head reads"),
-        ("head/pool", "head/pool=NAME     how a sentence's tokens become one vector"),
-        ("head/classifier", "head/classifier=NAME"),
-        ("task", "task=NAME"),
-        ("encoder", "encoder=NAME"),
-        ("logger", "logger=NAME"),
-    ):
-        lines += ["", title]
-        lines += [f"  {name:<20} {description(path)}" for name, path in options(group).items()]
-    lines += ["", "settings (value: the default)"]
-    for file, prefix in SETTINGS:
-        lines += [f"  {line}" for line in settings(CONFIGS / file, prefix)]
-    lines += [
-        "  trainer.*                                    every other argument of Lightning's Trainer",
-        "",
-        "--hydra-help shows Hydra's own flags; --cfg job prints the configuration. A configs/ folder in the",
-        "working directory adds heads, tasks and encoders of your own.",
-    ]
-    return "\n".join(lines)
-
-
-# Where the settings stand that the help lists, each in one file that has it.
-SETTINGS = (
-    ("train.yaml", ""),
-    ("head/ner.yaml", "head."),
-    ("head/pool/mean.yaml", "head.pool."),
-    ("head/layers/weighted_sum.yaml", "head.layers."),
-    ("head/layers/layer.yaml", "head.layers."),
-    ("head/classifier/mlp.yaml", "head.classifier."),
-    ("task/table.yaml", "task."),
-    ("task/conll2003.yaml", "task."),
-    ("encoder/any.yaml", "encoder."),
-    ("optimizer/adamw.yaml", "optimizer."),
-    ("trainer/default.yaml", "trainer."),
-)
-# Listed though their file says nothing of them, and not listed though it does.
-PLAIN = {"optimizer.weight_decay", "trainer.max_epochs", "trainer.devices", "trainer.gradient_clip_val"}
-UNLISTED = {"encoder.name", "encoder.lr"}  # encoder=any says the one, optimizer.lr the other
-
-
-def settings(file: Path, prefix: str) -> list[str]:
-    """The settings of a yaml file that say what they are: `name: default  # meaning`."""
-    found = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        match = re.match(r"(\w+): (.*?)\s*(?:\s# (.*))?$", line)
-        name = prefix + match.group(1) if match else ""
-        if match and name not in UNLISTED and (match.group(3) or name in PLAIN):
-            found.append(f"{name + ': ' + shown(match.group(2)):<44} {match.group(3) or ''}".rstrip())
-    return found
-
-
-def shown(default: str) -> str:
-    """A default in words where yaml has a reference.
-
-    >>> shown("${oc.env:HEAD2HEAD_DATA,null}"), shown("${encoder.lr}")
-    ('$HEAD2HEAD_DATA', "the encoder's")
-    """
-    default = re.sub(r"\$\{oc\.env:(\w+),.*\}", r"$\1", default)
-    default = re.sub(r"\$\{(\w+)\.\w+\}", r"the \1's", default)
-    return "none" if default == "???" else default
