@@ -90,3 +90,13 @@ def test_without_network_wandb_goes_offline(monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     assert loggers.unreachable() == "127.0.0.1 cannot be reached"
+
+
+def test_a_run_without_login_is_an_offline_run_and_the_next_one_is_asked_anew(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    for seed in (1, 2):
+        go(tmp_path, "logger=wandb", f"seed={seed}")
+    assert capsys.readouterr().out.count("W&B: offline (no login; log in with: wandb login)") == 2
+    assert len(list((tmp_path / "runs").glob("agreement/mean/*/wandb/offline-run-*/run-*.wandb"))) == 2
