@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from safetensors import safe_open
 
 from head2head import results
 from head2head.configuration import compose, options
@@ -61,8 +62,20 @@ def test_a_run_folder_holds_all_that_came_out(finished):
     assert result.parameters["trainable"] == result.parameters["total"]
     assert set(result.data) == {"train", "validation"}
     assert len(result.encoder) == 64
+    assert [point["epoch"] for point in result.curve] == [1, 2]
+    assert result.curve[-1]["metrics"] == result.metrics["last"]
     curves = pd.read_csv(folder / "metrics.csv")
     assert curves["validation/accuracy"].dropna().iloc[-1] == pytest.approx(result.score)
+
+
+def test_the_learned_layer_weights_are_recorded(tmp_path):
+    result = go(tmp_path, "head=weighted_sum", "head.layers.n=2", "optimizer.head_lr=0.1")
+    with safe_open(folder_of(tmp_path, result) / "model.safetensors", "pt") as weights:
+        logits, scale = (weights.get_tensor(f"head.layers.{name}") for name in ("weights", "scale"))
+    expected = [scale.item() * value for value in logits.softmax(0).tolist()]
+    assert result.layer_weights == {"layers": [1, 2], "weights": pytest.approx(expected)}
+    assert expected[0] != expected[1]
+    assert go(tmp_path, "head=mean").layer_weights is None
 
 
 def test_stored_predictions_give_the_score_again(finished):

@@ -24,6 +24,7 @@ from torch import nn
 from head2head.configuration import CONFIGS
 from head2head.data.datamodule import DataModule
 from head2head.finetuner import FineTuner
+from head2head.heads.layers import WeightedSum
 from head2head.identity import Identity
 from head2head.metrics import constant_predictions, majority_baseline
 from head2head.results import Result
@@ -87,6 +88,9 @@ def fill(result: Result, parts: Parts, trainer: pl.Trainer) -> None:
     history, split, metric = parts.model.history, result.split, result.metric
     best = max(history, key=lambda epoch: epoch["metrics"][split][metric])
     result.metrics = {"last": history[-1]["metrics"], "best": best["metrics"] | {"epoch": best["epoch"]}}
+    result.curve = history
+    if isinstance(mix := parts.model.head.layers, WeightedSum):
+        result.layer_weights = {"layers": mix.reads, "weights": mix.mixture().tolist()}
     result.score = history[-1]["metrics"][split][metric]
     result.collapsed = constant_predictions(parts.model.predictions(split))
     result.above_baseline = result.score > result.baseline[split][metric]

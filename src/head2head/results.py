@@ -34,9 +34,12 @@ class Result:
     metric: name of the primary metric; `score` is its value on `split` at the last epoch.
     metrics: {"last": {split: {name: value}}, "best": the same of the epoch with the best score, with
         "epoch"}. Choosing the epoch on the validation data flatters: tables use the last.
+    curve: of each validation: epoch, step, and metrics by split.
     baseline: split -> metric -> value of the best constant prediction, fitted on the training labels.
     collapsed: the predictions are constant. above_baseline: the score is above the majority baseline's.
     failed: why the run has no scores; None when it has.
+    layer_weights: of heads with learned layer weights: numbers of the hidden states ("layers") and what
+        each is multiplied by after training ("weights").
     parameters: number of the head's, of the trainable, of all.
     seconds: "train", "validation" (within and behind training) and "total" (from the composed configuration on).
     tokens: word pieces trained on, over all devices; padding not counted. tokens_per_second: of training alone.
@@ -55,11 +58,13 @@ class Result:
     split: str
     score: float | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
+    curve: list[dict[str, Any]] = field(default_factory=list)
     baseline: dict[str, dict[str, float]] = field(default_factory=dict)
     collapsed: bool | None = None
     above_baseline: bool | None = None
     failed: str | None = None
     experiment: str | None = None
+    layer_weights: dict[str, list] | None = None
     parameters: dict[str, int] = field(default_factory=dict)
     steps: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
