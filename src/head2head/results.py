@@ -45,6 +45,7 @@ class Result:
     tokens: word pieces trained on, over all devices; padding not counted. tokens_per_second: of training alone.
     peak_memory: bytes: of the process so far, or allocated on the GPU by this run when it trained there.
     truncated: split -> examples and words lost to `max_length`.
+    folder: the run's folder, as `output_dir` gave it.
     data, encoder: hashes of the splits' content and of the encoder's weights before training.
     """
 
@@ -80,6 +81,7 @@ class Result:
     git_commit: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     url: str | None = None
+    folder: str | None = None
     version: int = VERSION
 
 

@@ -61,6 +61,7 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
             yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8"
         )
         result = blank_result(config, overrides, identity, parts, trainer.strategy.root_device)
+        result.folder = str(folder)
         extra = instantiate(config["logger"]) if config["logger"] else None
         with open_loggers(extra, folder, identity, config) as loggers:
             trainer.loggers = loggers
