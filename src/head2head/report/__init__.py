@@ -1,0 +1,1 @@
+"""What an experiment's results show: statistics, tables, plots. Imports no torch; reads results alone."""

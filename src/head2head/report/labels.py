@@ -1,0 +1,99 @@
+"""What runs are called in tables: task and head, and the settings that an experiment varies besides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from head2head.results import NOT_IN_KEY, TRAINER_NOT_IN_KEY, Result, plain
+
+ORDER = ("pooler", "cls", "mean", "max", "weighted_sum-mean", "weighted_sum-cls", "ner")
+# Where a task's files lie, and what follows from the encoder's name; neither is part of the key.
+NOT_COMPARED = frozenset({"task.data_dir", "task.train", "task.validation", "task.test", "encoder.lr"})
+SEPARATOR = " · "
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Of each run, the labels of its task and head; and sentences about settings that labels do not show."""
+
+    tasks: list[str]
+    heads: list[str]
+    remarks: list[str] = field(default_factory=list)
+
+
+def label(results: Sequence[Result]) -> Labels:
+    """Name the runs.
+
+    A task's own setting that differs between runs of the task is written behind the task. Any other setting
+    is written behind the head, unless the task alone, or what is already written, decides it. Where every
+    head has one value a task (as after tuning each), rows stay whole and a remark says so.
+    """
+    settings = varying(results)
+    tasks, heads = [r.task for r in results], [r.head for r in results]
+    shown_tasks = [
+        name for name, values in settings.items() if name.startswith("task.") and not _decided(values, tasks)
+    ]
+    tasks = _extended(tasks, {name: settings[name] for name in shown_tasks})
+    shown: dict[str, list[str]] = {}
+    remarks = []
+    for name, values in settings.items():
+        if name.startswith("task.") or _decided(values, tasks, *shown.values()):
+            continue
+        by_head = _decided(values, heads, *shown.values())
+        if not by_head and _decided(values, tasks, heads, *shown.values()):
+            remarks.append(f"{name} differs between heads and tasks: {', '.join(sorted(set(values)))}.")
+        else:
+            shown[name] = values
+    return Labels(tasks, _extended(heads, shown), remarks)
+
+
+def varying(results: Sequence[Result]) -> dict[str, list[str]]:
+    """Settings that differ between runs -> the value of each run, as text; `head.*` and `seed` left out."""
+    flat = [dict(flatten(plain(result.config))) for result in results]
+    names = sorted({name for settings in flat for name in settings}, key=lambda name: (name != "encoder.name", name))
+    if len({result.encoder for result in results} - {""}) == 1:
+        names = [name for name in names if name not in ("encoder.name", "encoder.revision")]  # two names of one encoder
+    found = {}
+    for name in names:
+        values = [settings.get(name, "null") for settings in flat]
+        if len(set(values)) > 1 and _compared(name):
+            found[name] = values
+    return found
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Dotted names and values as text."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value if isinstance(value, str) else json.dumps(value)
+
+
+def head_order(head: str) -> tuple[int, str, str]:
+    """Where a head stands in tables: the usual ones first, the rest by name."""
+    base = head.partition(SEPARATOR)[0]
+    return (ORDER.index(base) if base in ORDER else len(ORDER), base, head)
+
+
+def _compared(name: str) -> bool:
+    first, _, rest = name.partition(".")
+    if first in NOT_IN_KEY or first in ("head", "seed") or name in NOT_COMPARED:
+        return False
+    return not (first == "trainer" and rest in TRAINER_NOT_IN_KEY)
+
+
+def _decided(values: Sequence[str], *by: Sequence[str]) -> bool:
+    """Whether the runs that agree in all of `by` agree in the values."""
+    groups = list(zip(*by, strict=True))
+    return len(set(zip(groups, values, strict=True))) == len(set(groups))
+
+
+def _extended(names: Sequence[str], settings: Mapping[str, Sequence[str]]) -> list[str]:
+    return [
+        SEPARATOR.join([name, *(f"{setting}={values[i]}" for setting, values in settings.items())])
+        for i, name in enumerate(names)
+    ]
