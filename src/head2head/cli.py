@@ -86,6 +86,36 @@ def evaluate(
     one_line_errors(work)
 
 
+@app.command()
+def report(
+    name: Annotated[
+        str, typer.Argument(help="Name of an experiment: a folder under experiments/.", show_default=False)
+    ],
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Head that the others are compared with; by default pooler, else mean, else the first."),
+    ] = None,
+    all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Compare all pairs of heads.")] = False,
+    test: Annotated[str, typer.Option(help="permutation or wilcoxon, paired by seed.")] = "permutation",
+    epoch: Annotated[str, typer.Option(help="last, or best, which flatters.")] = "last",
+    alpha: Annotated[float, typer.Option(help="Level of the tests.")] = 0.05,
+    examples: Annotated[
+        bool, typer.Option("--examples", help="Compare stored predictions example by example, too.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option(help="Where the files go; by default the experiment's folder.")] = None,
+) -> None:
+    """Tables (Markdown, LaTeX, CSV) of an experiment's results, with tests, intervals and what they cannot show."""
+    from head2head.door import one_line_errors
+
+    def work() -> None:
+        from head2head.report.analysis import Options
+        from head2head.report.report import report as write_report
+
+        write_report(name, Options(reference, all_pairs, test, epoch, alpha, examples), output)
+
+    one_line_errors(work)
+
+
 def main() -> None:
     """The console script."""
     app()

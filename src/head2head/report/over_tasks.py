@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from scikit_posthocs import posthoc_nemenyi_friedman
+from scipy import stats
 
 
 @dataclass(frozen=True)
@@ -27,3 +31,40 @@ class OverTasks:
     p_friedman: float
     critical_difference: float
     nemenyi: pd.DataFrame
+
+
+def compare_over_tasks(means: pd.DataFrame, kind: str, alpha: float) -> OverTasks | None:
+    """Rank the heads on each task and compare the mean ranks.
+
+    Args:
+        means: tasks x heads, mean scores, NaN where there is none.
+
+    Returns:
+        None with fewer than two heads, or fewer than two tasks with scores of all.
+    """
+    complete = means.dropna().round(12)
+    tasks, heads = complete.shape
+    if tasks < 2 or heads < 2:
+        return None
+    friedman, p_friedman = stats.friedmanchisquare(*complete.to_numpy().T) if heads > 2 else (math.nan, math.nan)
+    return OverTasks(
+        kind=kind,
+        tasks=list(complete.index),
+        left_out=[task for task in means.index if task not in complete.index],
+        ranks=complete.rank(axis=1, ascending=False).mean(),
+        friedman=float(friedman),
+        p_friedman=float(p_friedman),
+        critical_difference=critical_difference(heads, tasks, alpha),
+        nemenyi=pd.DataFrame(
+            posthoc_nemenyi_friedman(complete.to_numpy()).to_numpy(), index=complete.columns, columns=complete.columns
+        ),
+    )
+
+
+def critical_difference(heads: int, tasks: int, alpha: float) -> float:
+    """Nemenyi's critical difference of mean ranks: q sqrt(k (k + 1) / 6 N) (Demšar 2006, section 3.2.2).
+
+    q is the Studentized range quantile for k groups and infinite degrees of freedom, over sqrt 2.
+    """
+    q = stats.studentized_range.ppf(1 - alpha, heads, np.inf) / math.sqrt(2)
+    return float(q * math.sqrt(heads * (heads + 1) / (6 * tasks)))

@@ -1,0 +1,117 @@
+"""A table as Markdown, as LaTeX (booktabs) and on a terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from head2head.report.table import MINUS, NONE, Cell, Table
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"$<$",
+    ">": r"$>$",
+    "±": r"$\pm$",
+    MINUS: r"$-$",
+    "·": r"$\cdot$",
+    "†": r"$^\dagger$",
+    "‡": r"$^\ddagger$",
+    NONE: "--",
+}
+
+
+def markdown(table: Table) -> str:
+    """A pipe table with its caption above and its legend below."""
+    align = [":--"] * table.words + ["--:"] * (len(table.columns) - table.words)
+    rows = [[_markdown_cell(cell) for cell in row] for row in table.rows]
+    lines = [_pipes(map(escape_markdown, table.columns)), _pipes(align), *map(_pipes, rows)]
+    parts = [escape_markdown(table.caption), "\n".join(lines), *(escape_markdown(note) for note in table.legend)]
+    return "\n\n".join(parts) + "\n"
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown shows as it is, also in a table."""
+    return re.sub(r"([\\`*|<])", r"\\\1", text.replace("\n", " "))
+
+
+def _markdown_cell(cell: Cell) -> str:
+    lead = escape_markdown(cell.lead)
+    return (f"**{lead}**" if cell.bold else lead) + escape_markdown(cell.rest)
+
+
+def _pipes(cells: Sequence[str] | map[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def latex(table: Table, name: str) -> str:
+    r"""A `table` environment with booktabs' rules.
+
+    Args:
+        name: of the `\label`, behind `tab:`.
+    """
+    rows = [[_latex_cell(cell) for cell in row] for row in table.rows]
+    columns = "l" * table.words + "r" * (len(table.columns) - table.words)
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"  \centering",
+            rf"  \caption{{{escape_latex(table.caption)}}}",
+            rf"  \label{{tab:{name}}}",
+            rf"  \begin{{tabular}}{{{columns}}}",
+            r"    \toprule",
+            "    " + _ampersands([escape_latex(column) for column in table.columns]),
+            r"    \midrule",
+            *("    " + _ampersands(row) for row in rows),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            rf"  \par\footnotesize {escape_latex(' '.join(table.legend))}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def escape_latex(text: str) -> str:
+    """Text that LaTeX sets as it is."""
+    return "".join(LATEX.get(character, character) for character in text.replace("\n", " "))
+
+
+def _latex_cell(cell: Cell) -> str:
+    lead = escape_latex(cell.lead)
+    return (rf"\textbf{{{lead}}}" if cell.bold else lead) + escape_latex(cell.rest)
+
+
+def _ampersands(cells: list[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def show(table: Table) -> None:
+    """Print a table; without a terminal as plain lines, never cut short."""
+    console = Console()
+    if not console.is_terminal:
+        widths = [max(len(str(cell)) for cell in column) for column in zip(table.columns, *table.rows, strict=True)]
+        print(table.caption)
+        for row in [table.columns, *table.rows]:
+            print("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    else:
+        shown = RichTable(title=table.caption, title_justify="left", title_style="")
+        for i, column in enumerate(table.columns):
+            shown.add_column(column, justify="left" if i < table.words else "right")
+        for row in table.rows:
+            shown.add_row(*(Text.assemble((cell.lead, "bold" if cell.bold else ""), cell.rest) for cell in row))
+        console.print(shown)
+    for note in table.legend:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,120 @@
+"""Tests and intervals over seeds, many at once: rows of an array are cells or comparisons.
+
+Runs of two heads with one seed see the same batches, so scores are paired by seed. The pairs are few and
+their distribution unknown, which is why the test is one of permutation (Dror et al. 2018, ACL, section 3).
+What it covers is the spread over seeds: with one validation set it says nothing of other examples
+(`--examples` does), and with one training set nothing of other training data (Bouckaert and Frank 2004, PAKDD).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+EXACT_SEEDS = 14  # all 2^n sign flips are counted up to here
+RESAMPLES = 9999  # of bootstraps, and of permutation tests with more seeds
+SCALE = 1e12  # scores differ by whole multiples of 1/SCALE: sums are then exact, and ties are ties
+
+
+def sign_flip(differences: np.ndarray) -> np.ndarray:
+    """Two-sided permutation test of paired differences: their mean under all flips of signs.
+
+    Args:
+        differences: (m, n), n pairs of each of m comparisons.
+
+    Returns:
+        (m,) p: twice the share of flips whose mean is as far out on the observed side, at most 1. For n above
+        `EXACT_SEEDS` from `RESAMPLES` random flips of a fixed generator, the observed one counted with them.
+    """
+    whole = np.rint(differences * SCALE)
+    n = whole.shape[-1]
+    if n == 1:
+        return np.ones(len(whole))
+    result = stats.permutation_test(
+        (whole, np.zeros_like(whole)),
+        lambda x, y, axis: (x - y).sum(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        axis=-1,
+        n_resamples=2**n if n <= EXACT_SEEDS else RESAMPLES,
+        batch=1000,
+        rng=np.random.default_rng(0),
+    )
+    return np.asarray(result.pvalue)
+
+
+def wilcoxon(differences: np.ndarray) -> np.ndarray:
+    """Two-sided signed-rank test of paired differences (Wilcoxon 1945), exact also with ties.
+
+    Args:
+        differences: (m, n).
+
+    Returns:
+        (m,) p; 1 where all differences are 0. Zeros are left out, as Wilcoxon did.
+    """
+    n = differences.shape[-1]
+    method = stats.PermutationMethod(n_resamples=2**n if n <= EXACT_SEEDS else RESAMPLES, rng=np.random.default_rng(0))
+    rows = np.rint(differences * SCALE)
+    return np.array([stats.wilcoxon(row, method=method).pvalue if row.any() else 1.0 for row in rows])
+
+
+TESTS = {"permutation": sign_flip, "wilcoxon": wilcoxon}
+
+
+def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Adjusted p of a family of tests (Holm 1979); those that could not be made (NaN) are no part of it."""
+    p = np.asarray(p, dtype=float)
+    adjusted = np.full(len(p), np.nan)
+    made = ~np.isnan(p)
+    if made.any():
+        adjusted[made] = multipletests(p[made], method="holm")[1]
+    return adjusted
+
+
+def smallest_p(n: int, family: int) -> float:
+    """The smallest Holm-adjusted p that n seeds can give: all differences have one sign, 2 of 2^n flips."""
+    one = 2 / 2**n if n <= EXACT_SEEDS else 2 / (RESAMPLES + 1)
+    return min(1.0, family * one)
+
+
+def intervals(values: np.ndarray, level: float) -> np.ndarray:
+    """Bootstrap confidence intervals of means (BCa: Efron 1987).
+
+    Args:
+        values: (m, n).
+        level: coverage, such as 0.95.
+
+    Returns:
+        (m, 2). NaN for n = 1; the point where all n values are equal; of percentiles where BCa has none.
+    """
+    if values.shape[-1] == 1:
+        return np.full((len(values), 2), np.nan)
+    equal = np.ptp(values, axis=-1) < 1 / SCALE
+    found = np.repeat(values.mean(axis=-1)[:, None], 2, axis=1)
+    if not equal.all():
+        found[~equal] = _bootstrap(values[~equal], level, "BCa")
+    broken = np.isnan(found).any(axis=1)
+    if broken.any():
+        found[broken] = _bootstrap(values[broken], level, "percentile")
+    return found
+
+
+def _bootstrap(values: np.ndarray, level: float, method: str) -> np.ndarray:
+    with warnings.catch_warnings():  # of degenerate distributions: they get percentiles
+        warnings.simplefilter("ignore")
+        interval = stats.bootstrap(
+            (values,),
+            np.mean,
+            axis=-1,
+            vectorized=True,
+            n_resamples=RESAMPLES,
+            batch=1000,
+            confidence_level=level,
+            method=method,
+            rng=np.random.default_rng(0),
+        ).confidence_interval
+    return np.stack([interval.low, interval.high], axis=-1)
