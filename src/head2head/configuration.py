@@ -6,6 +6,7 @@ import functools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +61,25 @@ def compose(overrides: Sequence[str]) -> dict[str, Any]:
         UserError: an unknown name, or a value that does not parse, is missing or is one of several.
     """
     from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
 
     check_names(overrides)
-    with one_line(overrides), initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with one_line(overrides), hydra_initialized():
         return resolved(hydra_compose("train", overrides=[*overrides, *search_path()]))
+
+
+@contextmanager
+def hydra_initialized() -> Iterator[None]:
+    """Hydra ready to compose, also while one of its applications runs, as in a sweep."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
@@ -81,6 +96,17 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     if missing:
         raise UserError(f"{missing[0]} has no value; give {missing[0]}=VALUE")
     return OmegaConf.to_container(config)  # type: ignore[return-value]
+
+
+def refuse_several_devices(config: dict[str, Any]) -> None:
+    """Check that a run which is one of several needs one device: Lightning starts a process for each further
+    one with the very command line, and each would run them all.
+
+    Raises:
+        UserError: there are several.
+    """
+    if str(config["trainer"]["devices"]) != "1" or config["trainer"]["num_nodes"] != 1:
+        raise UserError("runs on several devices cannot be several at once; start them one by one with train.py")
 
 
 def search_path() -> list[str]:
@@ -105,6 +131,25 @@ def check_names(overrides: Sequence[str], several: bool = False) -> None:
             raise UserError(_several_values(text, group in known))
         if group in known and not override.is_delete():
             _check_choices(group, _values(override))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An override, taken apart: its text, the setting's name, and the values it gives."""
+
+    text: str
+    name: str
+    values: tuple[str, ...]
+
+
+def settings(overrides: Sequence[str]) -> list[Setting]:
+    """Overrides taken apart.
+
+    Raises:
+        UserError: one that does not parse.
+    """
+    parsed = [(text, _parse(text)) for text in overrides]
+    return [Setting(text, o.get_key_element(), () if o.is_delete() else tuple(_values(o))) for text, o in parsed]
 
 
 def combinations(overrides: Sequence[str]) -> list[list[str]]:
@@ -231,7 +276,6 @@ def near(name: str, known: Sequence[str]) -> bool:
 def known_keys(choices: Sequence[str]) -> list[str]:
     """Every group, and every dotted setting that can be set under some choices, where they go together."""
     from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
 
@@ -246,7 +290,7 @@ def known_keys(choices: Sequence[str]) -> list[str]:
         return found
 
     try:
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        with hydra_initialized():
             config = OmegaConf.to_container(hydra_compose("train", overrides=[*choices, *search_path()]))
     except HydraException:
         return groups()

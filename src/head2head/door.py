@@ -6,12 +6,15 @@ A plain command is composed and run here, and a user's error is one line. With a
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from head2head.configuration import (
     CONFIGS,
@@ -19,11 +22,15 @@ from head2head.configuration import (
     combinations,
     compose,
     one_line,
+    refuse_several_devices,
     resolved,
     search_path,
 )
 from head2head.errors import UserError, did_you_mean
-from head2head.help import help_text
+from head2head.help import help_text, sweep_help_text
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 MULTIRUN = {"-m", "--multirun"}
 # Hydra's flags, and those of them that a value follows.
@@ -41,6 +48,77 @@ def train(arguments: Sequence[str]) -> None:
         return
     kept = "only finished runs were" if MULTIRUN & set(arguments) else "nothing was"
     one_line_errors(lambda: enter(arguments), kept)
+
+
+def sweep(arguments: Sequence[str]) -> None:
+    """`sweep.py` and `head2head sweep`: the runs of an experiment that have no result yet."""
+    if {"-h", "--help"} & set(arguments):
+        one_line_errors(lambda: print(sweep_help_text()))
+        return
+    one_line_errors(lambda: enter_sweep(arguments), "only finished runs were")
+
+
+def enter_sweep(arguments: Sequence[str]) -> None:
+    """Tell what is left of a sweep, or hand it to Hydra's launcher by way of the sweeper plugin.
+
+    Raises:
+        UserError: something that the user can put right.
+    """
+    from head2head.sweep.job import job
+    from head2head.sweep.request import parse
+    from head2head.sweep.run import show_plan
+
+    flags, overrides = sort(arguments)
+    if set(flags) - MULTIRUN:
+        raise UserError(f"{flags[0]}: sweep.py takes key=value only; see --help")
+    for_hydra = [text for text in overrides if text.lstrip("+~").startswith(("hydra/", "hydra."))]
+    typed = [text for text in overrides if text not in for_hydra]
+    check_launcher(for_hydra)
+    request = parse(typed)
+    if request.plan:
+        show_plan(request)
+        return
+    folder = Path(
+        request.planner.output_dir, ".sweeps", request.experiment, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        sweeper = ["hydra/sweeper=head2head", f"hydra.sweeper.overrides=[{','.join(map(quoted, typed))}]"]
+        hydra_main(job, ["-m", *sweeper, f"hydra.sweep.dir={quoted(str(folder))}", *for_hydra])
+    finally:
+        tidy(folder)
+
+
+LAUNCHERS = {"joblib": "hydra_joblib_launcher", "submitit_local": "hydra_submitit_launcher",
+             "submitit_slurm": "hydra_submitit_launcher", "ray": "hydra_ray_launcher", "basic": "hydra"}  # fmt: skip
+EXTRAS = {"hydra_submitit_launcher": "slurm", "hydra_ray_launcher": "ray"}
+
+
+def check_launcher(overrides: Sequence[str]) -> None:
+    """Check that a known launcher is installed; others are left to Hydra.
+
+    Raises:
+        UserError: it is not.
+    """
+    for text in overrides:
+        group, _, name = text.partition("=")
+        module = LAUNCHERS.get(name, "")
+        package = f"hydra_plugins.{module}" if module in EXTRAS else "hydra"
+        if group == "hydra/launcher" and importlib.util.find_spec(package) is None:
+            raise UserError(f"hydra/launcher={name} needs its plugin: pip install 'head2head[{EXTRAS[module]}]'")
+
+
+def quoted(text: str) -> str:
+    """A text as a value in an override."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def tidy(folder: Path) -> None:
+    """Take away the folders that Hydra makes for each job, and the sweep's own when nothing is in it."""
+    for path in [*folder.glob("*/"), folder, folder.parent, folder.parent.parent]:
+        with contextlib.suppress(OSError):
+            path.rmdir()
 
 
 def enter(arguments: Sequence[str]) -> None:
@@ -150,9 +228,7 @@ def hand_over(
     Raises:
         UserError: something that the user can put right.
     """
-    import hydra
     from hydra.core.hydra_config import HydraConfig
-    from omegaconf import DictConfig
 
     def job(config: DictConfig) -> float | None:
         typed = list(HydraConfig.get().overrides.task)
@@ -170,20 +246,24 @@ def hand_over(
         (notes / f"{number}.finished").touch()
         return score
 
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed with a traceback
-    sys.argv = [sys.argv[0], *flags, *overrides, *search_path()]
-    with one_line(example or overrides):
-        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")(job)()
+    hydra_main(job, [*flags, *overrides], example or overrides)
 
 
-def refuse_several_devices(config: dict[str, Any]) -> None:
-    """In a multirun, Lightning would start the other processes with the very command line: each would run all jobs.
+def hydra_main(function: Callable[[DictConfig], Any], arguments: Sequence[str], example: Sequence[str] = ()) -> None:
+    """Hydra's application around a function.
+
+    Args:
+        example: the overrides of one job, for near names in errors.
 
     Raises:
-        UserError: there are several.
+        UserError: something that the user can put right.
     """
-    if str(config["trainer"]["devices"]) != "1" or config["trainer"]["num_nodes"] != 1:
-        raise UserError("runs on several devices cannot be part of a multirun; start them one by one, without -m")
+    import hydra
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed with a traceback
+    sys.argv = [sys.argv[0], *arguments, *search_path()]
+    with one_line(example):
+        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")(function)()
 
 
 def one_line_errors(work: Callable[[], Any], kept: str = "nothing was") -> None:

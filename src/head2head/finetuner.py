@@ -137,6 +137,8 @@ class FineTuner(pl.LightningModule):
             primary = self.metrics[0]
             for name, value in values.items():
                 self.log(f"{split}/{name}", value, prog_bar=name == primary, rank_zero_only=True)
+                if (split, name) == (next(iter(self.gold)), primary):
+                    self.log("score", value, rank_zero_only=True)  # what sweeps maximise
 
     def _gathered(self, split: str, units: int) -> np.ndarray:
         """(N, C) logits of the split from all batches and ranks, in the order of the data."""

@@ -37,6 +37,31 @@ def help_text() -> str:
     return "\n".join(lines)
 
 
+def sweep_help_text() -> str:
+    """What sweep.py takes, and which experiments there are."""
+    lines = [
+        "usage: python sweep.py experiment=NAME [key=value ...]    runs what has no result of experiments/NAME/sweep.yaml",
+        "",
+        "example: python sweep.py experiment=smoke hydra/launcher=joblib",
+        "",
+        "experiment=NAME",
+        *(f"  {path.parent.name:<20} {description(path)}" for path in sorted(Path("experiments").glob("*/sweep.yaml"))),
+        "",
+        "settings",
+        "  key=value, key=value,value     for the runs, in place of the file's values: seed=0,1 task=rte data_dir=DIR",
+        "  plan=true                      list the runs that are left, and start none",
+        "  retry=true                     run failed runs again",
+        "  sweep_seed=0                   of method: random and bayes",
+        "  hydra/launcher=basic           one run after another (default)",
+        "  hydra/launcher=joblib          several on this machine: hydra.launcher.n_jobs=N",
+        "  hydra/launcher=submitit_slurm  a SLURM cluster (extra: slurm): hydra.launcher.partition=...",
+        "  hydra/launcher=ray             a Ray cluster (extra: ray): +hydra.launcher.ray.init.address=auto",
+        "",
+        "Broken off, killed or started twice, a sweep goes on where it stands: finished runs are never repeated.",
+    ]
+    return "\n".join(lines)
+
+
 # Where the settings stand that the help lists, each in one file that has it.
 SETTINGS = (
     ("train.yaml", ""),

@@ -18,7 +18,10 @@ VERSION = 1  # raise when training changes meaning: no run is then taken for one
 
 # Settings that cannot change a result. Everything else is part of the key.
 NOT_IN_KEY = frozenset(
-    {"output_dir", "cache_dir", "data_dir", "threads", "workers", "logger", "save_model", "experiment", "plan"}
+    {
+        *("output_dir", "cache_dir", "data_dir", "threads", "workers", "logger", "save_model"),
+        *("experiment", "plan", "early_terminate"),
+    }
 )
 TRAINER_NOT_IN_KEY = frozenset({"enable_progress_bar", "log_every_n_steps", "profiler"})
 
@@ -38,6 +41,7 @@ class Result:
     baseline: split -> metric -> value of the best constant prediction, fitted on the training labels.
     collapsed: the predictions are constant. above_baseline: the score is above the majority baseline's.
     failed: why the run has no scores; None when it has.
+    stopped: why the run ended before its time, with the scores it had then; None when it did not.
     layer_weights: of heads with learned layer weights: numbers of the hidden states ("layers") and what
         each is multiplied by after training ("weights").
     parameters: number of the head's, of the trainable, of all.
@@ -64,6 +68,7 @@ class Result:
     collapsed: bool | None = None
     above_baseline: bool | None = None
     failed: str | None = None
+    stopped: str | None = None
     experiment: str | None = None
     layer_weights: dict[str, list] | None = None
     parameters: dict[str, int] = field(default_factory=dict)
@@ -126,14 +131,24 @@ def key(config: Mapping[str, Any], content: Mapping[str, str], places: frozenset
         content: hashes of local files (data, encoder) by what they are, in place of their paths.
         places: keys of `config["task"]` that only say where data lie.
     """
+    kept = relevant(config, places)
+    # A folder's content stands for its name; `lr` is only the default of optimizer.lr, which is here itself.
+    unnamed = {"lr", "name", "revision"} if "encoder" in content else {"lr"}
+    kept["encoder"] = {name: value for name, value in kept["encoder"].items() if name not in unnamed}
+    text = json.dumps([VERSION, plain(kept), dict(content)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def relevant(config: Mapping[str, Any], places: frozenset[str]) -> dict[str, Any]:
+    """The configuration without what cannot change a result: where files lie, how much is shown and stored.
+
+    Args:
+        places: keys of `config["task"]` that only say where data lie.
+    """
     kept: dict[str, Any] = {name: value for name, value in config.items() if name not in NOT_IN_KEY}
     kept["task"] = {name: value for name, value in config["task"].items() if name not in places}
     kept["trainer"] = {name: v for name, v in config["trainer"].items() if name not in TRAINER_NOT_IN_KEY}
-    # A folder's content stands for its name; `lr` is only the default of optimizer.lr, which is here itself.
-    unnamed = {"lr", "name", "revision"} if "encoder" in content else {"lr"}
-    kept["encoder"] = {name: value for name, value in config["encoder"].items() if name not in unnamed}
-    text = json.dumps([VERSION, plain(kept), dict(content)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return kept
 
 
 def plain(value: Any) -> Any:

@@ -21,6 +21,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from head2head import results
 from head2head.checkpoint import Checkpoint, load_encoder
 from head2head.data.datamodule import DataModule
+from head2head.early_stopping import Hyperband
 from head2head.errors import UserError
 from head2head.finetuner import Diverged, FineTuner, Gold
 from head2head.heads import SentenceHead, TokenHead
@@ -49,7 +50,8 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
     identity = identify(config)
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
-    trainer = build_trainer(config["trainer"])
+    early = Hyperband(**config["early_terminate"], key=identity.key) if config["early_terminate"] else None
+    trainer = build_trainer(config["trainer"], [early] if early else [])
     if trainer.global_rank > 0:
         parts = build_parts(config, identity)
         fit(trainer, parts)
@@ -76,6 +78,7 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
                 results.write(result, folder)
                 raise
             fill(result, parts, trainer)
+            result.stopped = early.stopped if early else None
             for split in parts.task.validation_splits:
                 write_predictions(folder / f"predictions-{split}.parquet", parts.model, split)
             if config["save_model"]:
@@ -83,8 +86,6 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
             result.url = next((url for logger in loggers if (url := run_url(logger))), None)
             result.seconds = seconds | {"total": time.perf_counter() - started}
             result.tokens_per_second = result.tokens / seconds["train"]
-            for logger in loggers[1:]:
-                logger.log_metrics({"score": result.score})  # type: ignore[dict-item]
         results.write(result, folder)
     print(last_line(result, folder), flush=True)
     return result
@@ -127,11 +128,12 @@ FIXED = {
 }
 
 
-def build_trainer(settings: dict[str, Any]) -> pl.Trainer:
+def build_trainer(settings: dict[str, Any], callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
     """Lightning's Trainer with the run's progress display.
 
     Args:
         settings: the configuration's `trainer`.
+        callbacks: further ones.
 
     Raises:
         UserError: an argument that cannot be.
@@ -147,7 +149,10 @@ def build_trainer(settings: dict[str, Any]) -> pl.Trainer:
             f"trainer.{refused[0]} leaves batches out; take fewer rows with task.train_rows=N or trainer.max_steps=N"
         )
     callback = progress_callback() if settings["enable_progress_bar"] else None
-    shown = {"callbacks": [callback] if callback else [], "enable_progress_bar": isinstance(callback, ProgressBar)}
+    shown = {
+        "callbacks": [*callbacks, *([callback] if callback else [])],
+        "enable_progress_bar": isinstance(callback, ProgressBar),
+    }
     try:
         return pl.Trainer(**(settings | FIXED | shown))
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:

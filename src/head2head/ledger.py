@@ -1,0 +1,79 @@
+"""results.jsonl of an experiment: a line for each of its finished and failed runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from filelock import FileLock
+
+from head2head.errors import UserError
+from head2head.results import Result, write_atomically
+
+
+class Ledger:
+    """An experiment's results. Several processes, on several machines, may write it.
+
+    A line holds the fields of result.json, without those settings that say only where files lie.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._seen: tuple[int, int, int] | None = None
+        self._results: dict[str, Result] = {}
+
+    def read(self) -> dict[str, Result]:
+        """Key -> result. Of two lines with one key the one with scores counts, else the later.
+
+        Raises:
+            UserError: a line that is no result.
+        """
+        try:
+            stat = self.path.stat()
+        except FileNotFoundError:
+            return {}
+        seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        if seen != self._seen:
+            self._results, self._seen = self._parsed(), seen
+        return dict(self._results)
+
+    def _parsed(self) -> dict[str, Result]:
+        found: dict[str, Result] = {}
+        for number, line in enumerate(self.path.read_text(encoding="utf-8").split("\n"), start=1):
+            if not line.strip():
+                continue
+            try:
+                result = Result(**json.loads(line))
+            except (json.JSONDecodeError, TypeError) as error:
+                raise UserError(
+                    f"{self.path}:{number}: not a result of this version of head2head: {error}; remove the line"
+                ) from None
+            if result.failed is None or result.key not in found or found[result.key].failed is not None:
+                found[result.key] = result
+        return found
+
+    def fold(self, *results: Result) -> None:
+        """Add results, all or none. Lines are kept in order: the file does not depend on which run came first."""
+        with self._locked():
+            found = self.read()
+            for result in results:
+                if result.key not in found or found[result.key].failed is not None:
+                    found[result.key] = result
+            self._write(found.values())
+
+    def forget_failed(self, keys: Iterable[str]) -> None:
+        """Take out failed runs, which are to be run again."""
+        again = set(keys)
+        with self._locked():
+            self._write(r for r in self.read().values() if r.failed is None or r.key not in again)
+
+    def _locked(self) -> FileLock:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.path.with_name(f".{self.path.name}.lock"))
+
+    def _write(self, results: Iterable[Result]) -> None:
+        ordered = sorted(results, key=lambda r: (r.task, r.head, r.seed, r.key))
+        lines = (json.dumps(asdict(result), ensure_ascii=False) + "\n" for result in ordered)
+        write_atomically(self.path, "".join(lines))

@@ -1,0 +1,95 @@
+"""A batch of runs in the hands of a Hydra launcher, in a process of its own.
+
+Launchers return only when the whole batch is over, raise when one worker dies, and the basic one runs
+the jobs where it is called. In a process of its own all that cannot hurt the sweep.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import psutil
+
+# Not spawned: a launcher and its Hydra context are not made to be sent. Torch is not loaded here yet.
+PROCESSES = multiprocessing.get_context("fork")
+
+Launch = Callable[[Sequence[Sequence[str]], int], object]
+
+
+class Batch:
+    """Some runs being launched.
+
+    Args:
+        launch: a Hydra launcher's.
+        first: number of the first job.
+        log: file that takes what the runs print.
+    """
+
+    def __init__(self, launch: Launch, runs: Sequence[Sequence[str]], first: int, log: Path):
+        self._process = PROCESSES.Process(target=_work, args=(launch, runs, first, log, os.getpid()))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._process.start()
+
+    def over(self) -> bool:
+        """Whether the launcher has returned, raised or died."""
+        return not self._process.is_alive()
+
+    def stop(self, patience: float = 10.0) -> None:
+        """End it: gently, then not."""
+        for end in (self._process.terminate, self._process.kill):
+            if self._process.is_alive():
+                end()
+                self._process.join(patience)
+
+
+def _work(launch: Launch, runs: Sequence[Sequence[str]], first: int, log: Path, parent: int) -> None:
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    with log.open("a", buffering=1, encoding="utf-8") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+        sys.stdout = sys.stderr = file
+        try:
+            launch(runs, first)
+        except KeyboardInterrupt:
+            _leave_nothing(130)
+        except SystemExit:
+            _leave_nothing(1)
+        except BaseException:
+            traceback.print_exc()
+            _leave_nothing(1)
+        _leave_nothing(0)
+
+
+def _leave_nothing(status: int) -> NoReturn:
+    """End this process and its children: pools and threads that the launcher left have nothing more to say."""
+    sys.stdout.flush()
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.terminate()
+    os._exit(status)
+
+
+def _on_sigterm(signum: int, _frame: object) -> None:
+    """Claims and half-written folders are tidied on the way out."""
+    raise SystemExit(128 + signum)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the sweep has been killed: nobody would be told of what it does."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(10)
+    _leave_nothing(1)

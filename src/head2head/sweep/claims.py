@@ -1,0 +1,155 @@
+"""Who is working on which run: a file a run, in a folder that all machines of a sweep share.
+
+A claim is alive while its worker is: the worker touches the file every few seconds. On the worker's own
+machine a dead process is noticed at once, elsewhere when the file has not been touched for a minute.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from head2head.results import write_atomically
+
+BEAT = 5.0  # seconds between touches
+STALE = 60.0  # seconds without one
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A worker's claim on a run.
+
+    sweep: identifier of the sweep that started the worker.
+    lost: why the worker gave the run up without a result; None while it works.
+    """
+
+    key: str
+    sweep: str
+    host: str
+    pid: int
+    born: float
+    lost: str | None = None
+
+
+def folder(output_dir: Path) -> Path:
+    """Where the claims on runs below an `output_dir` lie."""
+    return output_dir / ".claims"
+
+
+def lock(place: Path) -> FileLock:
+    """Held while claims are looked at and changed."""
+    place.mkdir(parents=True, exist_ok=True)
+    return FileLock(place / ".lock")
+
+
+def take(place: Path, key: str, sweep: str) -> bool:
+    """Claim a run for this process, unless a living worker has it."""
+    path = place / key
+    with lock(place):
+        held = read(path)
+        if held is not None and alive(held, path):
+            return False
+        _write(path, Claim(key, sweep, host(), os.getpid(), _born(os.getpid())))
+    return True
+
+
+@contextlib.contextmanager
+def kept_alive(place: Path, key: str) -> Iterator[None]:
+    """Touch this process's claim while the block runs."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(BEAT):
+            with contextlib.suppress(OSError):
+                os.utime(place / key)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def release(place: Path, key: str) -> None:
+    """Take back a claim, whosever it is."""
+    (place / key).unlink(missing_ok=True)
+
+
+def give_up(place: Path, key: str, sweep: str, why: str) -> None:
+    """Say that the run was lost, so that it is started again."""
+    _write(place / key, Claim(key, sweep, host(), os.getpid(), _born(os.getpid()), why))
+
+
+def read(path: Path) -> Claim | None:
+    """The claim in a file; None where there is none."""
+    try:
+        return Claim(**json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        return None
+
+
+def held(place: Path) -> dict[str, tuple[Claim, bool]]:
+    """Every claim by its run's key, and whether it is alive."""
+    found = {}
+    if place.is_dir():
+        for path in place.iterdir():
+            if not path.name.startswith(".") and (claim := read(path)) is not None:
+                found[path.name] = claim, alive(claim, path)
+    return found
+
+
+def alive(claim: Claim, path: Path) -> bool:
+    """Whether the claim's worker still works on the run."""
+    if claim.lost is not None:
+        return False
+    if claim.host == host():
+        return abs(_born(claim.pid) - claim.born) < 2  # seconds: a corrected clock shifts it a little
+    with contextlib.suppress(FileNotFoundError):
+        return _now(path.parent) - path.stat().st_mtime < STALE
+    return False
+
+
+def host() -> str:
+    """This machine, or this container: where a process number means this process."""
+    namespace = ""
+    with contextlib.suppress(OSError):
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    return f"{socket.gethostname()} {namespace}".strip()
+
+
+def _born(pid: int) -> float:
+    """When a process was started; -1 when there is none (any more). Tells it from a later one of that number."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return -1.0 if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.NoSuchProcess:
+        return -1.0
+
+
+def _now(place: Path) -> float:
+    """The time as the folder's disk sees it: machines' clocks may differ."""
+    probe = place / f".now.{os.getpid()}"
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _write(path: Path, claim: Claim) -> None:
+    write_atomically(path, json.dumps(asdict(claim)) + "\n")

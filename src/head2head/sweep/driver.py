@@ -1,0 +1,137 @@
+"""The sweep: what is left is launched until nothing is, whatever dies on the way.
+
+The truth is on disk. A run is finished when the experiment's results.jsonl says so, and worked on when a
+living process claims it; what a launcher returns or raises is not looked at.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from head2head.errors import UserError
+from head2head.ledger import Ledger
+from head2head.results import Result
+from head2head.sweep import claims
+from head2head.sweep.batch import Batch, Launch
+from head2head.sweep.display import Display, State
+from head2head.sweep.job import failed, portable
+from head2head.sweep.plan import Planned, find
+
+POLL = 0.2  # seconds
+LOSSES = 2  # workers that a run may take down before it is run alone
+
+
+@dataclass
+class Driver:
+    """Runs what has no result.
+
+    Args:
+        launch: a Hydra launcher's.
+        settings_of: the resolved configuration of a run.
+        log: file that takes what the runs print.
+        identifier: of this sweep; its workers have it in their environment.
+        stopped_too: runs that were stopped early count as finished.
+    """
+
+    launch: Launch
+    ledger: Ledger
+    output_dir: Path
+    settings_of: Callable[[Planned], dict]
+    log: Path
+    display: Display
+    identifier: str = field(default_factory=lambda: uuid.uuid4().hex)
+    stopped_too: bool = False
+    losses: Counter[str] = field(default_factory=Counter)
+    _jobs: int = 0
+
+    def run(self, runs: Sequence[Planned]) -> dict[str, Result]:
+        """Bring all runs to an end. Returns their results by key.
+
+        Raises:
+            UserError: the launcher does not get a single run started.
+        """
+        self.adopt(runs)
+        idle = 0
+        while True:
+            state = self.look(runs)
+            if batch := self.next_batch(state.left):
+                started = self.work_off(batch, runs)
+                idle = 0 if started else idle + 1
+                if idle == 2:
+                    raise UserError(f"hydra/launcher started no run; it says: {last_words(self.log)} ({self.log})")
+            elif state.running:  # in other hands
+                time.sleep(POLL)
+            else:
+                return self.ledger.read()
+
+    def adopt(self, runs: Iterable[Planned]) -> None:
+        """Fold in runs that were finished elsewhere: by train.py, a W&B agent or another experiment."""
+        known = self.ledger.read()
+        found = [(run, find(run, self.stopped_too)) for run in runs if run.key not in known]
+        if new := [portable(result, run.identity) for run, result in found if result is not None]:
+            self.ledger.fold(*new)
+
+    def look(self, runs: Sequence[Planned]) -> State:
+        """How the runs stand, as the disk tells."""
+        known, held = self.ledger.read(), claims.held(claims.folder(self.output_dir))
+        results = [known[run.key] for run in runs if run.key in known]
+        left = [run for run in runs if run.key not in known]
+        alive = {key for key, (_, living) in held.items() if living}
+        state = State(results, [run for run in left if run.key in alive], [run for run in left if run.key not in alive])
+        self.display.show(state)
+        return state
+
+    def next_batch(self, left: Sequence[Planned]) -> list[Planned]:
+        """What to launch: all that may share a machine; then, one by one, what took workers down."""
+        self.adopt(left)
+        known = self.ledger.read()
+        left = [run for run in left if run.key not in known]
+        harmless = [run for run in left if self.losses[run.key] < LOSSES]
+        return harmless or list(left[:1])
+
+    def work_off(self, runs: Sequence[Planned], everything: Sequence[Planned]) -> bool:
+        """Launch a batch and wait for its end. Returns whether any of it was started."""
+        batch = Batch(self.launch, [run.overrides for run in runs], self._jobs, self.log)
+        self._jobs += len(runs)
+        try:
+            while not batch.over():
+                self.look(everything)
+                time.sleep(POLL)
+        finally:
+            batch.stop()
+        return self.count_losses(runs)
+
+    def count_losses(self, runs: Sequence[Planned]) -> bool:
+        """See which runs of a batch were started and lost. Returns whether any of it was started at all."""
+        place = claims.folder(self.output_dir)
+        known, started = self.ledger.read(), False
+        with claims.lock(place):
+            held = claims.held(place)
+            for run in runs:
+                claim, alive = held.get(run.key, (None, False))
+                if run.key in known or alive or (claim and claim.sweep != self.identifier):
+                    started = True
+                elif claim is not None:
+                    started = True
+                    self.losses[run.key] += 1
+                    claims.release(place, run.key)
+                    if self.losses[run.key] > LOSSES:
+                        self.mark_failed(run, claim)
+        return started
+
+    def mark_failed(self, run: Planned, claim: claims.Claim) -> None:
+        """A run that took its worker down when alone, too, has failed."""
+        why = claim.lost or "its worker died (killed, perhaps for memory)"
+        result = failed(self.settings_of(run), run, f"{why}; tried {self.losses[run.key]} times, the last time alone")
+        self.ledger.fold(portable(result, run.identity))
+
+
+def last_words(log: Path) -> str:
+    """The last line of a log that says something."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "nothing")

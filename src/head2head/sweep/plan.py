@@ -1,0 +1,115 @@
+"""The runs of a sweep: what each is called, and which of them have a result."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from head2head import results
+from head2head.configuration import refuse_several_devices
+from head2head.errors import UserError
+from head2head.identity import Identity, identify
+from head2head.results import Result
+from head2head.sweep import space
+from head2head.sweep.composer import Composer
+from head2head.sweep.distributions import Parameter
+from head2head.sweep.file import SweepFile
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run of a sweep.
+
+    overrides: what train.py would be given for it.
+    assignment: the values of the sweep's parameters.
+    """
+
+    overrides: tuple[str, ...]
+    assignment: Mapping[str, Any]
+    identity: Identity
+
+    @property
+    def key(self) -> str:
+        return self.identity.key
+
+    @property
+    def label(self) -> str:
+        return f"{self.identity.task.name} · {self.identity.head} · seed {self.identity.seed}"
+
+
+@dataclass
+class Planner:
+    """Turns parameters' values into runs.
+
+    Args:
+        fixed: overrides that every run gets: those of the file's command, and typed ones.
+    """
+
+    file: SweepFile
+    parameters: Mapping[str, Parameter]
+    fixed: Sequence[str]
+    sweep_seed: int = 0
+    _compose: Composer = field(default_factory=Composer)
+
+    @cached_property
+    def output_dir(self) -> Path:
+        """Where the runs go."""
+        return Path(self._compose([text for text in self.fixed if text.startswith("output_dir=")])["output_dir"])
+
+    def all(self) -> list[Planned]:
+        """Every run of a grid or of a random search, each key once.
+
+        Raises:
+            UserError: a combination that cannot be run; nothing is started then.
+        """
+        if self.file.method == "grid":
+            rows = space.grid(self.parameters, self.file.run_cap)
+        else:
+            rows = space.sample(self.parameters, self.file.run_cap or 0, self.sweep_seed)
+        return self.runs(rows)
+
+    def runs(self, rows: Iterable[Mapping[str, Any]]) -> list[Planned]:
+        """The runs for some assignments.
+
+        Raises:
+            UserError: one that cannot be run.
+        """
+        found: dict[str, Planned] = {}
+        for row in rows:
+            overrides = (*space.overrides(row), *self.fixed)
+            try:
+                config = self._compose(overrides)
+                refuse_several_devices(config)
+                planned = Planned(overrides, row, identify(config))
+            except UserError as error:
+                raise UserError(f"{self.file.path}: {' '.join(overrides)}: {error}") from None
+            found.setdefault(planned.key, planned)
+        return list(found.values())
+
+
+def find(planned: Planned, stopped_too: bool = False) -> Result | None:
+    """The run's result in its `output_dir`: one with scores if there is one, else a failed one.
+
+    Args:
+        stopped_too: take a run for finished that was stopped early.
+    """
+    parent, name = planned.identity.parent, planned.identity.name
+    failed = None
+    for path in [parent / name, *sorted(parent.glob(f"{name}.*"))] if parent.is_dir() else []:
+        with contextlib.suppress(UserError):  # no result.json: not finished
+            result = results.read(path)
+            if result.key == planned.key and (stopped_too or not result.stopped):
+                result.folder = str(path)  # it may have been moved since
+                if result.failed is None:
+                    return result
+                failed = result
+    return failed
+
+
+def folder_of(name: str) -> Path:
+    """An experiment's folder."""
+    return Path("experiments") / name

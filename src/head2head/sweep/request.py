@@ -1,0 +1,95 @@
+"""What was typed after sweep.py: which experiment, what differs from its file, what is to be done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from head2head.configuration import check_names, settings
+from head2head.errors import UserError
+from head2head.ledger import Ledger
+from head2head.sweep import space
+from head2head.sweep.file import SweepFile, find, read
+from head2head.sweep.plan import Planner, folder_of
+
+# What speaks to the sweep, not to its runs.
+OWN = {"experiment": "", "plan": "false", "retry": "false", "sweep_seed": "0"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A sweep that was asked for.
+
+    experiment: its name.
+    overrides: what was typed for its runs: a setting's values in place of the file's.
+    plan: tell what is left, and run nothing.
+    retry: run failed runs again.
+    sweep_seed: of random and bayes.
+    """
+
+    experiment: str
+    overrides: tuple[str, ...] = ()
+    plan: bool = False
+    retry: bool = False
+    sweep_seed: int = 0
+
+    @cached_property
+    def file(self) -> SweepFile:
+        """Raises UserError: there is none, or it is not as it should be."""
+        return read(find(self.experiment))
+
+    @cached_property
+    def planner(self) -> Planner:
+        """Raises UserError: an override that does not parse, or an unknown name."""
+        check_names(self.overrides, several=True)
+        typed = settings(self.overrides)
+        swept = {s.name: s.values for s in typed if len(s.values) > 1 or s.name in self.file.parameters}
+        fixed = [s.text for s in typed if s.name not in swept]
+        given = {s.name for s in typed} | set(self.file.parameters)
+        given.add("experiment")
+        command = [text for text in self.file.settings if text.partition("=")[0] not in given]
+        parameters = space.narrowed(self.file, swept)
+        always = [*command, *data_dir(given), f"experiment={self.experiment}"]
+        return Planner(self.file, parameters, [*always, *fixed], self.sweep_seed)
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(folder_of(self.experiment) / "results.jsonl")
+
+
+def data_dir(given: set[str]) -> list[str]:
+    """The environment's data folder as an override: workers on other machines do not have this environment."""
+    folder = os.environ.get("HEAD2HEAD_DATA")
+    if not folder or "data_dir" in given:
+        return []
+    path = str(Path(folder).absolute()).replace("\\", "\\\\").replace('"', '\\"')
+    return [f'data_dir="{path}"']
+
+
+def parse(overrides: Sequence[str]) -> Request:
+    """What the overrides ask for.
+
+    Raises:
+        UserError: no experiment is named, or a switch has another value than true or false.
+    """
+    own = dict(OWN)
+    rest = []
+    for text in overrides:
+        name, _, value = text.partition("=")
+        if name in own:
+            own[name] = value
+        else:
+            rest.append(text)
+    if not own["experiment"]:
+        known = sorted(path.parent.name for path in Path("experiments").glob("*/sweep.yaml"))
+        raise UserError(f"which experiment? give experiment=NAME; there are: {', '.join(known) or 'none here'}")
+    for name in ("plan", "retry"):
+        if own[name].lower() not in ("true", "false"):
+            raise UserError(f"{name}={own[name]}: expected true or false")
+    if not own["sweep_seed"].isdigit():
+        raise UserError(f"sweep_seed={own['sweep_seed']}: expected a whole number, 0 or above")
+    switches = {name: own[name].lower() == "true" for name in ("plan", "retry")}
+    return Request(own["experiment"], tuple(rest), sweep_seed=int(own["sweep_seed"]), **switches)

@@ -1,0 +1,109 @@
+"""A requested sweep from the first look to the last line."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from head2head.errors import UserError
+from head2head.results import Result
+from head2head.sweep.batch import Launch
+from head2head.sweep.display import Display, duration, line, listing
+from head2head.sweep.driver import Driver
+from head2head.sweep.plan import Planned, find
+from head2head.sweep.request import Request
+from head2head.sweep.search import Search
+
+
+def show_plan(request: Request) -> None:
+    """Print what is left, and start nothing.
+
+    Raises:
+        UserError: a run that cannot be.
+    """
+    search = Search(request)
+    runs = search.known()
+    known = request.ledger.read()
+    done = {run.key: known.get(run.key) or find(run, search.stopped_too) for run in runs}
+    left = [run for run in runs if done[run.key] is None]
+    if left:
+        print(listing(left))
+    failed = sum(result is not None and result.failed is not None for result in done.values())
+    more = search.cap - len(runs)
+    print(
+        f"{request.experiment}: {len(runs) - len(left) - failed} of {search.cap} runs have results, "
+        f"{failed} failed, {len(left)} left" + (f", {more} still to be chosen by bayes" if more else "")
+    )
+
+
+def sweep(request: Request, launch: Launch, width: int, log: Path, identifier: str) -> None:
+    """Run what is left.
+
+    Args:
+        launch: a Hydra launcher's.
+        width: how many runs it works on at a time; bayes chooses so many at once.
+        log: file that takes what the runs print.
+        identifier: of this sweep; its workers have it in their environment.
+
+    Raises:
+        UserError: a run that cannot be, in which case nothing is started, or runs have failed.
+    """
+    search = Search(request)
+    runs = search.known()
+    retry(request, runs)
+    with Display(request.experiment) as display:
+        driver = Driver(
+            launch,
+            request.ledger,
+            search.planner.output_dir,
+            search.settings_of,
+            log,
+            display,
+            identifier,
+            search.stopped_too,
+        )
+        driver.adopt(runs)
+        known = request.ledger.read()
+        before = {run.key for run in runs if run.key in known}
+        results = driver.run(runs)
+        while chosen := search.more(results, width):
+            runs += chosen
+            results = driver.run(runs)
+    tell(request, runs, results, len(before), display)
+
+
+def retry(request: Request, runs: Sequence[Planned]) -> None:
+    """Take failed runs out of the results, and their notes out of the run folders, when that was asked for."""
+    if not request.retry:
+        return
+    request.ledger.forget_failed(run.key for run in runs)
+    for run in runs:
+        while (result := find(run)) is not None and result.failed is not None and result.folder is not None:
+            (Path(result.folder) / "result.json").rename(Path(result.folder) / "result.failed.json")
+
+
+def tell(
+    request: Request, runs: Sequence[Planned], results: Mapping[str, Result], before: int, display: Display
+) -> None:
+    """The last lines: what came of the sweep, and each run that failed.
+
+    Raises:
+        UserError: there are some.
+    """
+    mine = [results[run.key] for run in runs]
+    failed = [result for result in mine if result.failed is not None]
+    now = len(runs) - before
+    counts = f"{len(mine) - len(failed)} of {len(mine)} runs finished"
+    if now:
+        print(f"{counts}: {now} now in {duration(display.elapsed)}, {before} before; {request.ledger.path}")
+    else:
+        print(f"nothing to do, no run started: {counts} before; {request.ledger.path}")
+    print(f"the comparison: head2head report {request.experiment}", flush=True)
+    for result in failed:
+        print(f"failed: {line(result)}" + (f" · {result.folder}" if result.folder else ""), file=sys.stderr)
+    if failed:
+        kinds = Counter(result.task for result in failed)
+        told = ", ".join(f"{count} on {task}" for task, count in sorted(kinds.items()))
+        raise UserError(f"{len(failed)} of {len(mine)} runs failed ({told}); again with: retry=true")

@@ -1,0 +1,1 @@
+"""head2head's Hydra plugin."""

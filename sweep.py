@@ -1,0 +1,8 @@
+"""A resumable sweep: python sweep.py experiment=NAME [overrides] [hydra/launcher=joblib] (see --help)."""
+
+import sys
+
+from head2head.door import sweep
+
+if __name__ == "__main__":
+    sweep(sys.argv[1:])
