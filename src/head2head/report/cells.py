@@ -21,10 +21,11 @@ def summarise(frame: pd.DataFrame, tasks: list[str], heads: list[str], alpha: fl
         frame: an experiment's frame, with `score` of the epoch that is reported.
     """
     groups = dict(iter(frame.groupby(["task", "head"], sort=False)))
+    by_task = dict(iter(frame.groupby("task")))
     rows, scores = [], []
     for task, head in itertools.product(tasks, heads):
         runs = groups.get((task, head), frame.iloc[:0])
-        of_task = frame[frame["task"] == task]
+        of_task = by_task[task]
         finished = runs[runs["failed"].isna()]
         values = finished["score"].to_numpy()
         baselines = of_task["baseline"].dropna()
@@ -46,9 +47,9 @@ def summarise(frame: pd.DataFrame, tasks: list[str], heads: list[str], alpha: fl
         scores.append(values)
     cells = pd.DataFrame(rows)
     cells[["ci_low", "ci_high"]] = _by_length(scores, lambda values: statistics.intervals(values, 1 - alpha), 2)
-    by_task = cells.groupby("task")["mean"]
+    highest = cells.groupby("task")["mean"].transform("max")
     cells["rank"] = cells["mean"].round(12).groupby(cells["task"]).rank(ascending=False)
-    cells["best"] = (cells["mean"] * 100).round(1) == (by_task.transform("max") * 100).round(1)
+    cells["best"] = (cells["mean"] * 100).round(1) == (highest * 100).round(1)
     return cells
 
 

@@ -18,7 +18,8 @@ class OverTasks:
     kind: "sentence" or "token".
     tasks: tasks that count; left_out: those of the kind where a head has no score.
     ranks: head -> mean rank, 1 is best; ties share the mean of their ranks.
-    friedman, p_friedman: Friedman's chi-squared (corrected for ties) and its p; NaN for two heads.
+    friedman, p_friedman: Friedman's chi-squared (corrected for ties) and its p; NaN for two heads, and
+        where all scores are tied.
     critical_difference: two heads whose mean ranks differ by at least this much differ at alpha (Nemenyi).
     nemenyi: heads x heads, p of each pair.
     """
@@ -46,7 +47,9 @@ def compare_over_tasks(means: pd.DataFrame, kind: str, alpha: float) -> OverTask
     tasks, heads = complete.shape
     if tasks < 2 or heads < 2:
         return None
-    friedman, p_friedman = stats.friedmanchisquare(*complete.to_numpy().T) if heads > 2 else (math.nan, math.nan)
+    friedman = p_friedman = math.nan
+    if heads > 2 and (complete.nunique(axis=1) > 1).any():
+        friedman, p_friedman = stats.friedmanchisquare(*complete.to_numpy().T)
     return OverTasks(
         kind=kind,
         tasks=list(complete.index),

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 EXACT_SEEDS = 14  # all 2^n sign flips are counted up to here
 RESAMPLES = 9999  # of bootstraps, and of permutation tests with more seeds
@@ -69,9 +68,9 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     """Adjusted p of a family of tests (Holm 1979); those that could not be made (NaN) are no part of it."""
     p = np.asarray(p, dtype=float)
     adjusted = np.full(len(p), np.nan)
-    made = ~np.isnan(p)
-    if made.any():
-        adjusted[made] = multipletests(p[made], method="holm")[1]
+    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaN is sorted to the end
+    steps = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
     return adjusted
 
 
@@ -104,11 +103,12 @@ def intervals(values: np.ndarray, level: float) -> np.ndarray:
 
 
 def _bootstrap(values: np.ndarray, level: float, method: str) -> np.ndarray:
+    """Of sums of whole numbers: BCa compares resampled means with the observed one, and few scores tie often."""
     with warnings.catch_warnings():  # of degenerate distributions: they get percentiles
         warnings.simplefilter("ignore")
         interval = stats.bootstrap(
-            (values,),
-            np.mean,
+            (np.rint(values * SCALE),),
+            np.sum,
             axis=-1,
             vectorized=True,
             n_resamples=RESAMPLES,
@@ -117,4 +117,4 @@ def _bootstrap(values: np.ndarray, level: float, method: str) -> np.ndarray:
             method=method,
             rng=np.random.default_rng(0),
         ).confidence_interval
-    return np.stack([interval.low, interval.high], axis=-1)
+    return np.stack([interval.low, interval.high], axis=-1) / (SCALE * values.shape[-1])

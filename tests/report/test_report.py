@@ -1,0 +1,134 @@
+"""`head2head report`: files, errors, and that the same results give the same bytes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic import make_result
+from typer.testing import CliRunner
+
+from head2head.cli import app
+from head2head.report.analysis import Options
+from head2head.report.report import report
+
+FILES = ["comparisons.csv", "metrics.csv", "table.csv", "table.md", "table.tex"]
+
+
+@pytest.fixture
+def trial(make):
+    rng = np.random.default_rng(0)
+    results = [
+        make_result(task, head, seed, round(float(rng.normal(0.7, 0.02)), 3))
+        for task in ("rte", "sst2")
+        for head in ("pooler", "mean", "max")
+        for seed in range(4)
+    ]
+    return make(results)
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(app, ["report", *arguments])
+
+
+def test_the_files_are_written_and_named(trial):
+    done = run("trial")
+    assert done.exit_code == 0, done.output
+    for name in FILES:
+        assert (trial / name).stat().st_size > 0
+        assert f"experiments/trial/{name}" in done.output
+    assert "mean ± standard deviation over 4 seeds" in done.output
+
+
+def test_the_page_begins_with_the_command_that_makes_it(trial):
+    run("trial")
+    assert "Made by `head2head report trial`." in (trial / "table.md").read_text()
+    run("trial", "--all-pairs", "--alpha", "0.1", "--reference", "mean", "--test", "wilcoxon", "--epoch", "best")
+    made = (trial / "table.md").read_text().splitlines()[2]
+    assert made == (
+        "Made by `head2head report trial --reference mean --all-pairs --test wilcoxon --epoch best --alpha 0.1`."
+    )
+
+
+def test_the_same_results_give_the_same_bytes_whatever_their_order(trial, tmp_path):
+    run("trial", "--output", "one")
+    path = trial / "results.jsonl"
+    path.write_text("\n".join(reversed(path.read_text().splitlines())))
+    run("trial", "--output", "two")
+    for name in FILES:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_metrics_csv_has_every_metric_of_every_run(trial):
+    run("trial")
+    found = pd.read_csv(trial / "metrics.csv")
+    assert len(found) == 24
+    assert list(found) == ["task", "head", "seed", "split", "metric", "value", "baseline"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["nothing"], "unknown experiment 'nothing'"),
+        (["trial", "--reference", "men"], "--reference men: no such head in trial; did you mean mean?"),
+        (["trial", "--test", "t"], "--test t: choose from: permutation, wilcoxon"),
+        (["trial", "--epoch", "lost"], "--epoch lost: did you mean last?"),
+        (["trial", "--alpha", "5"], "--alpha 5: a level between 0 and 1"),
+        (["trial", "--output", "file/below"], "file/below: cannot be written: Not a directory"),
+    ],
+)
+def test_errors_are_one_line(trial, tmp_path, arguments, error):
+    (tmp_path / "file").touch()
+    done = run(*arguments)
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"error: {error}")
+    assert done.stderr.count("\n") == 1
+    assert not (trial / "table.md").exists()
+
+
+def test_a_broken_published_file_leaves_nothing_half_written(trial):
+    (trial / "published.csv").write_text("task\n")
+    assert run("trial").exit_code == 1
+    assert not (trial / "table.md").exists()
+
+
+def test_an_experiment_of_failures_alone_is_reported(make):
+    folder = make([make_result("rte", head, seed, None) for head in ("mean", "cls") for seed in (0, 1)])
+    done = run("trial")
+    assert done.exit_code == 0, done.output
+    assert "2 failed" in (folder / "table.md").read_text()
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_degenerate_experiments_are_reported(make):
+    make([make_result("rte", "mean", 0, 0.7)])
+    assert run("trial").exit_code == 0
+    make([make_result(task, head, seed, 0.5) for task in "ab" for head in ("x", "y", "z") for seed in range(3)])
+    assert run("trial", "--all-pairs").exit_code == 0
+
+
+def test_a_thousand_results_are_reported_in_seconds(make):
+    rng = np.random.default_rng(0)
+    heads = ["pooler", "cls", "mean", "max", *(f"head{i}" for i in range(8))]
+    make(
+        [
+            make_result(task, head, seed, float(rng.normal(0.7, 0.02)))
+            for task in "abcdefgh"
+            for head in heads
+            for seed in range(11)
+        ]
+    )
+    start = time.perf_counter()
+    report("trial", Options())
+    assert time.perf_counter() - start < 8
+
+
+def test_a_report_imports_no_torch(trial):
+    code = "import sys; from head2head.report.report import report, Options; report('trial', Options()); "
+    code += "assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=trial.parents[1], env=os.environ, capture_output=True)

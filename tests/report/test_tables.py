@@ -1,0 +1,223 @@
+"""What stands in the cells, and how it is written."""
+
+from __future__ import annotations
+
+import pytest
+from synthetic import make_result
+
+from head2head.report import comparison_tables, formats
+from head2head.report.analyse import analyse
+from head2head.report.analysis import Options
+from head2head.report.runs import load
+from head2head.report.score_table import scores
+from head2head.report.table import Cell, Table, p_value, percent, seeds, signed
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def table(**options):
+    return scores(analyse(load("trial"), Options(**options)))
+
+
+def column(found, name="rte (accuracy)"):
+    """Head -> text of its cell, with ** around what is bold."""
+    i = found.columns.index(name)
+    return {str(row[0]): f"**{row[i].lead}**{row[i].rest}" if row[i].bold else str(row[i]) for row in found.rows}
+
+
+def runs(head, values, task="rte", **fields):
+    return [make_result(task, head, seed, value, **fields) for seed, value in enumerate(values)]
+
+
+def test_a_cell_is_mean_and_standard_deviation_in_per_cent(make):
+    make(runs("mean", [0.70, 0.72, 0.74]))
+    assert column(table()) == {"mean": "**72.0** ± 2.0", "majority baseline": "50.0"}
+    assert "over 3 seeds" in table().caption
+
+
+def test_one_seed_has_no_standard_deviation(make):
+    make(runs("mean", [0.7]))
+    assert column(table())["mean"] == "**70.0**"
+
+
+def test_a_collapsed_run_is_counted_in_its_cell(make):
+    make([*runs("mean", [0.5, 0.5], collapsed=True), make_result("rte", "mean", 2, 0.8)])
+    assert column(table())["mean"] == "**60.0** ± 17.3 (2 collapsed)"
+    assert any(line.startswith("Collapsed") for line in table().legend)
+
+
+def test_a_failed_run_is_counted_and_is_no_score(make):
+    make([*runs("mean", [0.7, 0.7, None]), *runs("cls", [None, None, None]), *runs("pooler", [0.6, 0.6])])
+    found = column(table())
+    assert found["mean"] == "**70.0** ± 0.0 (1 failed)"
+    assert found["cls"] == "3 failed"
+
+
+def test_a_head_without_runs_on_a_task_keeps_its_cell(make):
+    make(runs("mean", [0.7]) + runs("cls", [0.6], task="sst2"))
+    assert column(table())["cls"] == "\N{EN DASH}"
+
+
+def test_the_number_of_seeds_is_told_where_it_is_unusual(make):
+    make(runs("mean", [0.7, 0.7]) + runs("cls", [0.6, 0.6]) + runs("max", [0.5]))
+    assert column(table())["max"] == "50.0 (n=1)"
+
+
+def test_means_that_read_alike_are_bold_alike(make):
+    make(runs("mean", [0.7001]) + runs("cls", [0.7004]) + runs("max", [0.6989]))
+    found = column(table())
+    assert (found["mean"], found["cls"], found["max"]) == ("**70.0**", "**70.0**", "69.9")
+
+
+def test_runs_not_above_the_baseline_are_named(make):
+    make(runs("mean", [0.5, 0.6, 0.4]))
+    assert "Runs not above the majority baseline: mean on rte (2 of 3)." in table().legend
+
+
+def test_significant_differences_are_marked_with_their_direction(make):
+    low, middle, high = ([base + seed / 1000 for seed in range(8)] for base in (0.6, 0.7, 0.8))
+    make(runs("pooler", middle) + runs("mean", high) + runs("max", low))
+    found = column(table())
+    assert found["mean"].endswith("†")
+    assert found["max"].endswith("‡")
+    assert found["pooler"] == "70.3 ± 0.2"
+
+
+def test_all_pairs_is_the_larger_family(make):
+    values = {"pooler": 0.7, "mean": 0.8, "max": 0.6, "cls": 0.65}
+    make([run for head, base in values.items() for run in runs(head, [base + s / 1000 for s in range(8)])])
+    few, many = (analyse(load("trial"), Options(all_pairs=pairs)).comparisons for pairs in (False, True))
+    assert (len(few), len(many)) == (3, 6)
+    assert few["p_holm"].tolist() == pytest.approx([3 * 2 / 256] * 3)
+    assert many["p_holm"].tolist() == pytest.approx([6 * 2 / 256] * 6)
+    assert (many["reference"] == "pooler").sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("heads", "reference"),
+    [(["mean", "pooler", "cls"], "pooler"), (["max", "mean", "cls"], "mean"), (["max", "cls"], "cls")],
+)
+def test_the_reference_is_pooler_else_mean_else_the_first(make, heads, reference):
+    make([run for head in heads for run in runs(head, [0.5])])
+    assert any(f"Reference: {reference}." in line for line in table().legend)
+
+
+def test_a_task_without_the_reference_takes_another_and_says_so(make):
+    make(runs("mean", [0.5]) + runs("cls", [0.5]) + runs("ner", [0.5], task="t") + runs("crf-ner", [0.5], task="t"))
+    analysis = analyse(load("trial"), Options(reference="cls"))
+    assert analysis.references == {"rte": "cls", "t": "ner"}
+    assert "t has no runs of cls; the reference there is ner." in analysis.cautions
+    assert any("Reference: cls (t: ner)." in line for line in scores(analysis).legend)
+
+
+def test_token_and_sentence_heads_are_ranked_apart(make):
+    results = [
+        r for task in ("a", "b") for head in ("mean", "cls") for r in runs(head, [0.5 + (head == "cls") / 9], task)
+    ]
+    results += [r for task in ("c", "d") for head in ("ner", "last-ner") for r in runs(head, [0.5], task)]
+    make(results)
+    over = analyse(load("trial"), Options()).over_tasks
+    assert [(o.kind, o.tasks, o.ranks.to_dict()) for o in over] == [
+        ("sentence", ["a", "b"], {"cls": 1.0, "mean": 2.0}),
+        ("token", ["c", "d"], {"ner": 1.5, "last-ner": 1.5}),
+    ]
+
+
+def test_the_best_epoch_is_told_to_flatter(make):
+    make(runs("mean", [0.6, 0.6], best=0.9))
+    assert column(table(epoch="best"))["mean"] == "**90.0** ± 0.0"
+    assert "flatters" in table(epoch="best").caption
+    assert "flatter" in analyse(load("trial"), Options(epoch="best")).cautions[0]
+
+
+def test_five_seeds_are_told_to_be_too_few(make):
+    make([run for head in ("pooler", "mean", "max", "cls", "x") for run in runs(head, [0.5, 0.6, 0.7, 0.6, 0.5])])
+    (text,) = [line for line in analyse(load("trial"), Options()).cautions if "dagger" in line]
+    assert "no dagger is possible with 5 seeds" in text
+    assert "2/2^5 = 0.0625, and 0.25 after Holm's correction over 4 comparisons" in text
+    assert "at least 8 seeds" in text
+
+
+def test_eight_seeds_are_enough_for_two_comparisons(make):
+    make([run for head in ("pooler", "mean", "max") for run in runs(head, [0.5] * 8)])
+    assert not [line for line in analyse(load("trial"), Options()).cautions if "dagger" in line]
+
+
+def test_ranks_that_cannot_differ_are_told(make):
+    heads = ["pooler", "mean", "max", "cls", "x"]
+    make([r for task in "ab" for i, h in enumerate(heads) for r in runs(h, [0.5 + i / 10], task)])
+    text = " ".join(analyse(load("trial"), Options()).cautions)
+    # q sqrt(5 6 / (6 2)) = 2.728 1.581 = 4.31
+    assert "4.31 apart, which cannot happen: they are at most 4 apart" in text
+
+
+def test_failures_missing_runs_and_other_data_are_told(make):
+    make(
+        [
+            *runs("mean", [0.5, None], data={"train": "a"}),
+            *runs("cls", [0.5, 0.5], data={"train": "b"}),
+            *runs("mean", [0.5, 0.5], task="sst2"),
+        ]
+    )
+    text = "\n".join(analyse(load("trial"), Options()).cautions)
+    assert "1 run failed (mean on rte, seed 1): the loss is nan at step 7" in text
+    assert "No runs of cls on sst2." in text
+    assert "rte: runs read 2 different versions of the data" in text
+
+
+def test_mixed_devices_threads_and_commits_are_told(make):
+    make([make_result("rte", "mean", s, 0.5, device="ab"[s], threads=s + 1, git_commit=f"{s}" * 40) for s in (0, 1)])
+    notes = analyse(load("trial"), Options()).footnotes
+    assert "Device: runs differ, 2 kinds: a, b." in notes
+    assert "Threads: runs differ, 2 kinds: 1, 2." in notes
+    assert "Commit: runs differ, 2 kinds: 0000000000, 1111111111." in notes
+
+
+def test_the_pooler_of_minilm_gets_a_footnote(make):
+    make(runs("pooler", [0.5]))
+    assert any("MiniLM" in note and "next-sentence" in note for note in analyse(load("trial"), Options()).footnotes)
+    make(runs("mean", [0.5]))
+    assert not any("next-sentence" in note for note in analyse(load("trial"), Options()).footnotes)
+
+
+def test_a_comparison_shows_difference_interval_and_p(make):
+    make(runs("pooler", [0.5] * 6) + runs("mean", [0.6, 0.6, 0.6, 0.6, 0.6, 0.6]))
+    (row,) = comparison_tables.comparisons(analyse(load("trial"), Options())).rows
+    assert [str(cell) for cell in row] == [
+        "rte",
+        f"mean {MINUS} pooler",
+        "6",
+        "+10.00 [+10.00, +10.00]",
+        "0.0312",
+        "0.0312",
+        "6",
+    ]
+
+
+def test_numbers_as_text():
+    assert [percent(0.8805), percent(-0.021), percent(-0.0001), percent(float("nan"))] == [
+        "88.0",
+        f"{MINUS}2.1",
+        "0.0",
+        "\N{EN DASH}",
+    ]
+    assert [signed(0.0125), signed(-0.0125), signed(-1e-9)] == ["+1.25", f"{MINUS}1.25", "0.00"]
+    assert [p_value(0.0625), p_value(1e-6)] == ["0.0625", "<0.0001"]
+    assert [seeds(12.0), seeds(float("inf")), seeds(float("nan"))] == ["12", ">10000", "\N{EN DASH}"]
+
+
+def test_latex_is_escaped_and_has_booktabs_rules():
+    made = Table(r"50 % of a_b", ["head", "t & u"], [[Cell("a_b#{}$~^\\"), Cell("1.0", f" ± 2†<{MINUS}", True)]])
+    text = formats.latex(made, "x")
+    assert r"\caption{50 \% of a\_b}" in text
+    assert r"head & t \& u \\" in text
+    assert (
+        r"a\_b\#\{\}\$\textasciitilde{}\textasciicircum{}\textbackslash{} & \textbf{1.0} $\pm$ 2$^\dagger$$<$$-$ \\"
+        in text
+    )
+    assert [text.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
+
+
+def test_markdown_keeps_bars_and_stars_as_text():
+    text = formats.markdown(Table("c", ["a|b", "x"], [[Cell("*"), Cell("1", "2", True)]]))
+    assert "| a\\|b | x |\n| :-- | --: |\n| \\* | **1**2 |" in text
