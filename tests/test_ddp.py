@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from head2head.configuration import compose
 from head2head.run import run
@@ -42,3 +44,7 @@ def test_two_processes_give_the_loss_curve_and_scores_of_one(task, head, tmp_pat
     assert losses[1] == pytest.approx(losses[0], rel=1e-6)
     scores = [curve[f"validation/{one.metric}"].dropna().to_list() for curve in curves]
     assert scores[0] == scores[1]
+    weights = [load_file(path) for number in ("one", "two") for path in tmp_path.glob(f"{number}/*/*/*/*.safetensors")]
+    assert weights[0].keys() == weights[1].keys()
+    for name, tensor in weights[0].items():  # rows of word pieces that never occur are among them
+        torch.testing.assert_close(weights[1][name], tensor, rtol=0, atol=1e-6, msg=name)

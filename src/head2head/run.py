@@ -30,6 +30,7 @@ from head2head.loggers import open_loggers
 from head2head.optimizer import OptimizerSettings
 from head2head.progress import progress_callback
 from head2head.record import Parts, blank_result, fill, last_line, run_url, save_weights, write_predictions
+from head2head.reduced import reduced_embeddings
 from head2head.results import Result
 from head2head.seeds import seeded
 
@@ -221,9 +222,10 @@ def fit(trainer: pl.Trainer, parts: Parts) -> dict[str, float]:
         Diverged: losses or outputs are not finite.
     """
     started = time.perf_counter()
-    trainer.fit(parts.model, datamodule=parts.data)
     history = parts.model.history
-    if not history or history[-1]["step"] != trainer.global_step:
-        trainer.validate(parts.model, datamodule=parts.data, verbose=False)
+    with reduced_embeddings(parts.model.encoder, torch.from_numpy(parts.data.word_pieces())):
+        trainer.fit(parts.model, datamodule=parts.data)
+        if not history or history[-1]["step"] != trainer.global_step:
+            trainer.validate(parts.model, datamodule=parts.data, verbose=False)
     validation = parts.model.validation_seconds
     return {"train": time.perf_counter() - started - validation, "validation": validation}

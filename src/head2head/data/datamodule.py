@@ -99,6 +99,11 @@ class DataModule(pl.LightningDataModule):
         rows = TokenizedRows(tokenized, kind, self.tokenizer.pad_token_id)
         return Split(rows, labels, sentences, units, content)
 
+    def word_pieces(self) -> np.ndarray:
+        """Numbers of the word pieces that occur in the loaded splits, and of the special ones, in order."""
+        occur = [np.flatnonzero(np.bincount(split.rows.input_ids.values)) for split in self.splits.values()]
+        return np.unique(np.concatenate([*occur, self.tokenizer.all_special_ids]).astype(np.int64))
+
     def _loader(self, split: str, batches: Any) -> DataLoader:
         # Rows come as whole batches, so there is nothing left to collate.
         return DataLoader(
