@@ -95,11 +95,11 @@ def tell(
     mine = [results[run.key] for run in runs]
     failed = [result for result in mine if result.failed is not None]
     now = len(runs) - before
-    counts = f"{len(mine) - len(failed)} of {len(mine)} runs finished"
     if now:
+        counts = f"{len(mine) - len(failed)} of {len(mine)} runs finished"
         print(f"{counts}: {now} now in {duration(display.elapsed)}, {before} before; {request.ledger.path}")
     else:
-        print(f"nothing to do, no run started: {counts} before; {request.ledger.path}")
+        print(f"nothing to do, no run started: all {len(mine)} runs have results; {request.ledger.path}")
     print(f"the comparison: head2head report {request.experiment}", flush=True)
     for result in failed:
         print(f"failed: {line(result)}" + (f" · {result.folder}" if result.folder else ""), file=sys.stderr)
