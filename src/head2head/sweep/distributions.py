@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 from numpy.random import Generator
 
 from head2head.errors import UserError, did_you_mean
@@ -40,26 +42,24 @@ class Range:
     settings: Mapping[str, float]
 
     def sample(self, rng: Generator) -> float | int:
-        base = self.kind.removeprefix("q_")
-        value = DRAW[base](rng, self.settings)
-        if base != self.kind:
-            step = self.settings["q"]
-            value = round(value / step) * step
-            return int(value) if isinstance(step, int) else round(value, _decimals(step))
-        return value
+        value = DRAW[self.kind.removeprefix("q_")](rng, self.settings)
+        return self.quantized(value) if "q" in self.settings else value
+
+    def quantized(self, value: float) -> float | int:
+        """The nearest multiple of q: a whole number when q is one."""
+        step = self.settings["q"]
+        multiple = round(value / step) * step
+        return multiple if isinstance(step, int) else round(multiple, _decimals(step))
 
     @property
     def grid(self) -> tuple[float | int, ...] | None:
-        """The values of a range that has few enough to be gone through, as W&B's grid search does."""
-        low, high = self.settings.get("min", 0), self.settings.get("max", 0)
+        """The values that W&B's grid search goes through: from min in steps of 1, or of q by numpy's arange.
+        None for a range without end."""
+        s = self.settings
         if self.kind == "int_uniform":
-            return tuple(range(int(low), int(high) + 1))
+            return tuple(range(int(s["min"]), int(s["max"]) + 1))
         if self.kind == "q_uniform":
-            step = self.settings["q"]
-            count = math.ceil((high - low) / step - 1e-9)
-            return tuple(
-                low + i * step if isinstance(step, int) else round(low + i * step, 12) for i in range(max(count, 1))
-            )
+            return tuple(np.arange(s["min"], s["max"], s["q"]).tolist())  # to the last digit: the runs' keys follow
         return None
 
 
@@ -90,6 +90,8 @@ BOUNDS = {"uniform", "int_uniform", "log_uniform", "log_uniform_values", "inv_lo
 QUANTIZED = {"uniform", "log_uniform", "log_uniform_values", "normal", "log_normal", "beta"}
 KINDS = (*DRAW, *(f"q_{name}" for name in sorted(QUANTIZED)))
 DEFAULTS = {"mu": 0, "sigma": 1, "a": 1, "b": 1, "q": 1}
+CHOICES = ("constant", "categorical", "categorical_w_probabilities")
+SETTINGS = {"value", "values", "probabilities", "distribution", "min", "max", *DEFAULTS}
 
 
 def parameter(settings: Any) -> Parameter:
@@ -98,10 +100,13 @@ def parameter(settings: Any) -> Parameter:
     Raises:
         UserError: it stands for nothing that W&B documents.
     """
-    if not isinstance(settings, dict):
+    if not isinstance(settings, dict) or not settings:
         raise UserError("expected `value: X`, `values: [X, Y]` or `distribution: NAME` with its settings")
+    _only(settings, SETTINGS)
     if "value" in settings:
         _only(settings, {"value", "distribution"})
+        _check_kind(settings, CHOICES[:1], "value")
+        _check_value(settings["value"])
         return Choice((settings["value"],))
     if "values" in settings:
         return _choice(settings)
@@ -110,9 +115,12 @@ def parameter(settings: Any) -> Parameter:
 
 def _choice(settings: dict[str, Any]) -> Choice:
     _only(settings, {"values", "probabilities", "distribution"})
+    _check_kind(settings, CHOICES[1:], "values")
     values, chances = settings["values"], settings.get("probabilities")
     if not isinstance(values, list) or not values:
         raise UserError(f"values: {values}: expected a list of at least one value")
+    for value in values:
+        _check_value(value)
     if chances is None:
         return Choice(tuple(values))
     if not isinstance(chances, list) or len(chances) != len(values) or not all(_number(p) and p >= 0 for p in chances):
@@ -126,16 +134,18 @@ def _range(settings: dict[str, Any]) -> Range:
     low, high = settings.get("min"), settings.get("max")
     whole = isinstance(low, int) and isinstance(high, int)
     kind = settings.get("distribution", "int_uniform" if whole else "uniform")  # W&B's default
+    if kind in CHOICES:
+        raise UserError(f"distribution: {kind} needs `{'value' if kind == 'constant' else 'values'}`")
     if kind not in KINDS:
-        raise UserError(
-            f"unknown distribution {kind!r}; {did_you_mean(str(kind), [*KINDS, 'categorical', 'constant'])}"
-        )
+        raise UserError(f"unknown distribution {kind!r}; {did_you_mean(str(kind), [*KINDS, *CHOICES])}")
     names = _setting_names(kind)
     _only(settings, {*names, "distribution"})
     found = {name: settings.get(name, DEFAULTS.get(name)) for name in names}
     for name, value in found.items():
+        if value is None:
+            raise UserError(f"{name} is missing: {kind} needs it")
         if not _number(value):
-            raise UserError(f"{name}: {value}: {kind} needs a number")
+            raise UserError(f"{name}: {value!r}: {kind} needs a number" + _how_to_write(value))
     _check_range(kind, found)
     return Range(kind, found)
 
@@ -157,8 +167,35 @@ def _check_range(kind: str, found: Mapping[str, Any]) -> None:
         raise UserError(f"{kind}: sigma, a, b and q are numbers above 0")
 
 
+def _check_kind(settings: Mapping[str, Any], kinds: tuple[str, ...], what: str) -> None:
+    kind = settings.get("distribution", kinds[0])
+    if kind not in kinds:
+        raise UserError(f"distribution: {kind}: with `{what}` it is {' or '.join(kinds)}, or left out")
+
+
+def _check_value(value: Any) -> None:
+    """What W&B's agents write into the command must be read as the same value there."""
+    for part in value if isinstance(value, list) else [value]:
+        if part is None:
+            raise UserError("null reaches train.py as the word None; write 'null' in quotes")
+        if isinstance(part, (dict, list)):
+            raise UserError(f"{value}: not a plain value; give nested settings by dotted names")
+
+
+def _how_to_write(value: Any) -> str:
+    """Yaml takes 1e-5 for text."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return ""
+    if not isinstance(value, str) or not math.isfinite(number):
+        return ""
+    text = repr(number)
+    return f"; write {text if '.' in text else text.replace('e', '.0e')}"
+
+
 def _only(settings: Mapping[str, Any], known: set[str]) -> None:
-    if unknown := sorted(set(settings) - known):
+    if unknown := sorted(str(name) for name in settings if name not in known):
         raise UserError(f"{unknown[0]}: not expected here; {did_you_mean(unknown[0], sorted(known))}")
 
 
@@ -168,16 +205,24 @@ def _number(value: Any) -> bool:
 
 def _decimals(step: float) -> int:
     """Digits behind the point that a multiple of the step can have."""
-    text = f"{step:.12f}".rstrip("0")
-    return len(text.partition(".")[2])
+    exponent = Decimal(repr(step)).as_tuple().exponent
+    return max(0, -int(exponent))
 
 
 def flatten(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested parameters by dotted names: {"optimizer": {"parameters": {"lr": X}}} is {"optimizer.lr": X}."""
+    """Nested parameters by dotted names: {"optimizer": {"parameters": {"lr": X}}} is {"optimizer.lr": X}.
+
+    Raises:
+        UserError: a name is given twice, or there is something beside `parameters`.
+    """
     found: dict[str, Any] = {}
     for name, settings in parameters.items():
+        inner = {f"{prefix}{name}": settings}
         if isinstance(settings, dict) and isinstance(settings.get("parameters"), dict):
-            found |= flatten(settings["parameters"], f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = settings
+            if len(settings) > 1:
+                raise UserError(f"{prefix}{name}: expected nothing beside its parameters")
+            inner = flatten(settings["parameters"], f"{prefix}{name}.")
+        if twice := sorted(set(found) & set(inner)):
+            raise UserError(f"{twice[0]}: given twice")
+        found |= inner
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,28 +13,15 @@ import yaml
 
 from head2head.data.files import numbered_lines
 from head2head.errors import UserError, did_you_mean
-from head2head.sweep.distributions import Parameter, Range, flatten, parameter
+from head2head.sweep.distributions import Choice, Parameter, flatten, parameter
+from head2head.sweep.hyperband import Hyperband
+from head2head.sweep.hyperband import parse as parse_hyperband
 
 KEYS = frozenset(
     "program method metric parameters command run_cap early_terminate name description project entity".split()
 )
 METHODS = ("grid", "random", "bayes")
-# In `command`, what agents replace; the rest are settings that every run gets.
-MACROS = ("${env}", "${interpreter}", "${program}", "${args_no_hyphens}")
-
-
-@dataclass(frozen=True)
-class Hyperband:
-    """When runs are stopped early.
-
-    bands: numbers of validations after which a run is held against the others, ascending.
-    eta: a run goes on when it is among the best 1/eta.
-    strict: hold the value at the band against the others', not the best value so far.
-    """
-
-    bands: tuple[int, ...]
-    eta: float
-    strict: bool = False
+ARGUMENTS = "${args_no_hyphens}"  # in `command`, where agents put the parameters
 
 
 @dataclass(frozen=True)
@@ -83,10 +72,11 @@ def read(path: Path) -> SweepFile:
     """
     try:
         content = yaml.safe_load("\n".join(line for _, line in numbered_lines(path)))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UserError(f"{place}: not yaml: {getattr(error, 'problem', error)}") from None
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise UserError(f"{place}: not yaml: {problem}") from None
     try:
         return _parse(path, content)
     except UserError as error:
@@ -109,40 +99,50 @@ def _parse(path: Path, content: Any) -> SweepFile:
     if method != "grid" and cap is None:
         raise UserError(f"method: {method} goes on for ever; give run_cap: N")
     metric, maximize = _metric(content.get("metric"))
-    return SweepFile(
-        path,
-        path.parent.name,
-        method,
-        _parameters(content.get("parameters"), method),
-        _settings(content.get("command")),
-        metric,
-        maximize,
-        cap,
-        _hyperband(content.get("early_terminate")),
-    )
+    parameters = _parameters(content.get("parameters"), method)
+    settings = _settings(content.get("command"), content["program"])
+    if both := sorted({text.partition("=")[0] for text in settings} & set(parameters)):
+        raise UserError(f"command: {both[0]} is among the parameters, too; take it out of one")
+    hyperband = _hyperband(content.get("early_terminate"))
+    return SweepFile(path, path.parent.name, method, parameters, settings, metric, maximize, cap, hyperband)
 
 
 def _parameters(content: Any, method: str) -> dict[str, Parameter]:
     if not isinstance(content, dict) or not content:
         raise UserError("parameters: expected names with their values")
+    try:
+        flat = flatten(content)
+    except UserError as error:
+        raise UserError(f"parameters: {error}") from None
     found = {}
-    for name, settings in flatten(content).items():
+    for name, settings in flat.items():
         try:
             found[name] = parameter(settings)
+            if method == "grid":
+                _check_in_grid(found[name])
         except UserError as error:
             raise UserError(f"parameters: {name}: {error}") from None
-        if method == "grid" and isinstance(found[name], Range) and found[name].grid is None:  # type: ignore[union-attr]
-            raise UserError(f"parameters: {name}: a grid needs values; {found[name].kind} has no end of them")  # type: ignore[union-attr]
     return found
 
 
-def _settings(command: Any) -> tuple[str, ...]:
-    if not isinstance(command, list) or "${args_no_hyphens}" not in command:
+def _check_in_grid(parameter: Parameter) -> None:
+    if isinstance(parameter, Choice):
+        if parameter.probabilities is not None:
+            raise UserError("a grid takes each value once; leave out probabilities")
+    elif parameter.grid is None:
+        raise UserError(f"a grid needs values; {parameter.kind} has no end of them")
+
+
+def _settings(command: Any, program: str) -> tuple[str, ...]:
+    """What follows the program in the command, beside the parameters."""
+    parts = [str(part) for part in command] if isinstance(command, list) else []
+    start = next((i for i, part in enumerate(parts, start=1) if part in ("${program}", program)), len(parts))
+    if ARGUMENTS not in parts[start:]:
         raise UserError(
             "command: train.py takes key=value, so agents need: "
             "command: ['${env}', '${interpreter}', '${program}', '${args_no_hyphens}']"
         )
-    rest = [str(part) for part in command if part not in MACROS and not str(part).endswith("python")]
+    rest = [_with_environment(part) for part in parts[start:] if part != ARGUMENTS]
     for part in rest:
         if "=" not in part or part.startswith(("-", "$")):
             raise UserError(f"command: {part}: not of the form key=value")
@@ -150,11 +150,25 @@ def _settings(command: Any) -> tuple[str, ...]:
     return tuple(part for part in rest if part.partition("=")[0].partition(".")[0] != "logger")
 
 
+def _with_environment(part: str) -> str:
+    """W&B's ${envvar:NAME}, replaced."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in os.environ:
+            raise UserError(f"command: {part}: the environment variable {name} is not set")
+        return os.environ[name]
+
+    return re.sub(r"\$\{envvar:([A-Z0-9_]*)\}", value, part)
+
+
 def _metric(content: Any) -> tuple[str, bool]:
     if content is None:
         return "score", True
-    if not isinstance(content, dict) or "name" not in content:
+    if not isinstance(content, dict) or not isinstance(content.get("name"), str):
         raise UserError("metric: expected name and goal")
+    if unknown := sorted(str(key) for key in content if key not in ("name", "goal")):
+        raise UserError(f"metric: {unknown[0]}: not supported; only name and goal are")
     goal = content.get("goal", "minimize")  # W&B's default
     if goal not in ("maximize", "minimize"):
         raise UserError(f"metric: goal: {goal}: expected maximize or minimize")
@@ -164,29 +178,7 @@ def _metric(content: Any) -> tuple[str, bool]:
 
 
 def _hyperband(content: Any) -> Hyperband | None:
-    """W&B's bands: min_iter * eta^k, or max_iter / eta^k for k up to s."""
-    if content is None:
-        return None
-    if not isinstance(content, dict) or content.get("type") != "hyperband":
-        raise UserError("early_terminate: expected type: hyperband")
-    if unknown := sorted(set(content) - {"type", "min_iter", "max_iter", "s", "eta", "strict"}):
-        raise UserError(f"early_terminate: unknown key {unknown[0]!r}")
-    eta = content.get("eta", 3)
-    if not isinstance(eta, (int, float)) or eta <= 1:
-        raise UserError(f"early_terminate: eta: {eta}: expected a number above 1")
-    for name in ("min_iter", "max_iter", "s"):
-        value = content.get(name, 1)
-        if not isinstance(value, int) or value < 1:
-            raise UserError(f"early_terminate: {name}: {value}: expected a whole number above 0")
-    if "max_iter" in content:
-        if "s" not in content:
-            raise UserError("early_terminate: max_iter needs s, the number of bands")
-        bands = {int(content["max_iter"] / eta**k) for k in range(1, content["s"] + 1)}
-    elif "min_iter" in content:
-        bands = {int(content["min_iter"] * eta**k) for k in range(20)}
-    else:
-        raise UserError("early_terminate: expected min_iter, or max_iter and s")
-    bands.discard(0)
-    if not bands:
-        raise UserError("early_terminate: no band: raise max_iter, or lower eta")
-    return Hyperband(tuple(sorted(bands)), float(eta), bool(content.get("strict", False)))
+    try:
+        return None if content is None else parse_hyperband(content)
+    except UserError as error:
+        raise UserError(f"early_terminate: {error}") from None

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from head2head.errors import UserError
-from head2head.sweep.distributions import Choice, Parameter, Range
+from head2head.sweep.distributions import Choice, Parameter
 from head2head.sweep.file import SweepFile
 
 
@@ -27,7 +26,8 @@ def grid(parameters: Mapping[str, Parameter], cap: int | None = None) -> list[di
     heads under the first seeds."""
     values = {name: p.values if isinstance(p, Choice) else p.grid or () for name, p in parameters.items()}
     names = sorted(values, key=lambda name: name != "seed")  # a stable sort: else the file's order
-    return [dict(zip(names, row, strict=True)) for row in itertools.product(*(values[n] for n in names))][:cap]
+    rows = itertools.islice(itertools.product(*(values[name] for name in names)), cap)
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def sample(parameters: Mapping[str, Parameter], count: int, seed: int) -> list[dict[str, Any]]:
@@ -40,21 +40,5 @@ def sample(parameters: Mapping[str, Parameter], count: int, seed: int) -> list[d
 
 
 def overrides(assignment: Mapping[str, Any]) -> list[str]:
-    """What W&B's agent puts in place of ${args_no_hyphens}: key=value with Python's str of the value.
-
-    Raises:
-        UserError: a value that does not survive that.
-    """
-    found = []
-    for name, value in assignment.items():
-        if value is None:
-            raise UserError(f"parameters: {name}: null reaches train.py as the word None; leave the parameter out")
-        if isinstance(value, (dict, list)):
-            raise UserError(f"parameters: {name}: {value}: give plain values; nested settings by dotted names")
-        found.append(f"{name}={value}")
-    return found
-
-
-def is_open(parameters: Mapping[str, Parameter]) -> list[str]:
-    """Names of the parameters that have more than one value, for bayes to search."""
-    return [name for name, p in parameters.items() if isinstance(p, Range) or len(p.values) > 1]
+    """What W&B's agent puts in place of ${args_no_hyphens}: key=value with Python's str of the value."""
+    return [f"{name}={value}" for name, value in assignment.items()]
