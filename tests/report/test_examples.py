@@ -114,8 +114,8 @@ def test_pairs_with_stored_predictions_are_compared_and_others_told():
     assert list(zip(rows["task"], rows["head"], rows["seed"], strict=True)) == [("rte", "cls", 0), ("rte", "max", 0)]
     assert rows["n"].tolist() == [300, 300]
     text = "\n".join(analysis.cautions)
-    assert "1 pairs of runs have no stored predictions here" in text
-    assert "1 pairs of runs have stored predictions that do not give their scores" in text
+    assert "without stored predictions here, not compared by example: 1." in text
+    assert "whose stored predictions do not give their scores, left out: 1." in text
     assert "Not compared by example: names" in text
 
 

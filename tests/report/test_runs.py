@@ -29,7 +29,7 @@ def test_two_keys_with_the_same_task_head_and_seed_are_told(make):
     make([make_result("rte", "mean", 0, 0.7), make_result("rte", "mean", 0, 0.8, key="other")])
     experiment = load("trial")
     assert experiment.frame["score"].tolist() == [0.8]
-    assert "1 results left out" in experiment.remarks[0]
+    assert experiment.remarks[0].endswith(": 1.")
 
 
 def test_the_order_of_lines_changes_nothing(make):
@@ -92,9 +92,13 @@ def test_a_setting_tuned_for_each_head_and_task_keeps_rows_whole_and_is_told(mak
 
 
 def test_a_setting_of_the_task_is_written_behind_the_task(make):
-    make([make_result("rte", "mean", 0, 0.5, settings={"task.train_rows": rows}) for rows in (100, 1000)])
+    few = [
+        make_result("rte", "mean", 0, 0.5, settings={"task.train_rows": rows, "task.max_length": rows})
+        for rows in (100, 1000)
+    ]
+    make([*few, make_result("sst2", "mean", 0, 0.5)])
     experiment = load("trial")
-    assert experiment.tasks == ["rte · task.train_rows=100", "rte · task.train_rows=1000"]
+    assert experiment.tasks == ["rte · task.max_length=100", "rte · task.max_length=1000", "sst2"]
     assert experiment.heads == ["mean"]
 
 

@@ -31,11 +31,15 @@ def test_the_sign_flip_test_counts_every_flip():
         assert p == pytest.approx(np.mean(np.array(sums) >= abs(whole.sum())))
 
 
-def test_ties_are_counted_in_spite_of_rounding_errors():
-    # As fractions 0.1 + 0.2 != 0.3: the flip with equal sum is counted all the same.
-    differences = np.array([[0.1, 0.2, -0.3, 0.6], [0.1, 0.2, 0.3, 0.0]])
-    assert statistics.sign_flip(differences)[0] == statistics.sign_flip(np.array([[1, 2, -3, 6]]) / 1)[0]
-    assert statistics.sign_flip(differences)[1] == 4 / 16
+@pytest.mark.parametrize("examples", [277, 1000, 3000])
+def test_ties_are_counted_in_spite_of_rounding_errors(examples):
+    rng = np.random.default_rng(0)
+    right = rng.integers(0, 30, (300, 2, 6))  # examples that two heads get right, by seed
+    shares = (examples - right) / examples
+    for counts, p in zip(right, statistics.sign_flip(shares[:, 0] - shares[:, 1]), strict=True):
+        whole = counts[0] - counts[1]
+        sums = np.abs([np.dot(signs, whole) for signs in itertools.product((1, -1), repeat=6)])
+        assert p == np.mean(sums >= abs(whole.sum()))
 
 
 def test_no_difference_and_one_seed_give_one():
@@ -58,6 +62,13 @@ def test_wilcoxon_is_scipys_exact_test():
         assert p == pytest.approx(stats.wilcoxon(row, method="exact").pvalue)
 
 
+def test_wilcoxon_sees_ties_in_spite_of_rounding_errors():
+    right = np.random.default_rng(0).integers(0, 8, (50, 2, 6))
+    shares = (277 - right) / 277
+    expected = statistics.wilcoxon((right[:, 0] - right[:, 1]).astype(float))
+    assert statistics.wilcoxon(shares[:, 0] - shares[:, 1]).tolist() == pytest.approx(expected.tolist())
+
+
 def test_holm_by_hand():
     # Ordered 0.005 x 4, 0.01 x 3, 0.03 x 2, 0.04 x 1, and never below the one before.
     assert statistics.holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
@@ -76,7 +87,7 @@ def test_comparisons_that_were_not_made_are_no_part_of_the_family():
 
 def test_intervals_are_scipys_bca():
     def mean(sample: np.ndarray, axis: int) -> np.ndarray:
-        return sample.mean(axis=axis).round(12)  # so that resamples tie where exact means would
+        return sample.sum(axis=axis).round(9) / sample.shape[axis]  # so that resamples tie where exact means would
 
     values = np.random.default_rng(4).normal(0.7, 0.02, (3, 6)).round(12)
     for row, interval in zip(values, statistics.intervals(values, 0.95), strict=True):
@@ -115,6 +126,17 @@ def test_seeds_for_an_effect_by_the_noncentral_t():
     assert power.seeds_for(differences, 1, 0.05) == 34
     t, nc = stats.t.isf(0.025, 33), 0.5 * math.sqrt(34)
     assert stats.nct.sf(t, 33, nc) + stats.nct.cdf(-t, 33, nc) >= 0.8
+
+
+def test_more_comparisons_take_more_seeds():
+    differences = np.array([-1.0, 1.0]) * math.sqrt(0.5) + 0.5
+    needed = power.seeds_for(differences, 4, 0.05)
+
+    def achieved(n):
+        t, nc = stats.t.isf(0.05 / 4 / 2, n - 1), 0.5 * math.sqrt(n)
+        return stats.nct.sf(t, n - 1, nc) + stats.nct.cdf(-t, n - 1, nc)
+
+    assert achieved(needed) >= 0.8 > achieved(needed - 1)
 
 
 def test_seeds_needed_never_fall_below_what_the_exact_test_needs():

@@ -54,9 +54,9 @@ def compare_examples(
             rows.append({"task": task, "reference": references[task], "head": head, "seed": seed} | row)
     notes = []
     if missing:
-        notes.append(f"{missing} pairs of runs have no stored predictions here, and are not compared by example.")
+        notes.append(f"Pairs of runs without stored predictions here, not compared by example: {missing}.")
     if stale:
-        notes.append(f"{stale} pairs of runs have stored predictions that do not give their scores; left out.")
+        notes.append(f"Pairs of runs whose stored predictions do not give their scores, left out: {stale}.")
     if tokens:
         notes.append(f"Not compared by example: {', '.join(sorted(tokens))} (words of a sentence are not independent).")
     return pd.DataFrame(rows, columns=COLUMNS), notes

@@ -102,16 +102,17 @@ def show(table: Table) -> None:
     """Print a table; without a terminal as plain lines, never cut short."""
     console = Console()
     if not console.is_terminal:
-        widths = [max(len(str(cell)) for cell in column) for column in zip(table.columns, *table.rows, strict=True)]
+        rows = [table.columns, *([str(cell) for cell in row] for row in table.rows)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         print(table.caption)
-        for row in [table.columns, *table.rows]:
-            print("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        for row in rows:
+            print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
     else:
         shown = RichTable(title=table.caption, title_justify="left", title_style="")
         for i, column in enumerate(table.columns):
             shown.add_column(column, justify="left" if i < table.words else "right")
-        for row in table.rows:
-            shown.add_row(*(Text.assemble((cell.lead, "bold" if cell.bold else ""), cell.rest) for cell in row))
+        for cells in table.rows:
+            shown.add_row(*(Text.assemble((cell.lead, "bold" if cell.bold else ""), cell.rest) for cell in cells))
         console.print(shown)
     for note in table.legend:
         console.print(note, markup=False, highlight=False, soft_wrap=True)

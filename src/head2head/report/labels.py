@@ -27,16 +27,15 @@ class Labels:
 def label(results: Sequence[Result]) -> Labels:
     """Name the runs.
 
-    A task's own setting that differs between runs of the task is written behind the task. Any other setting
+    A task's own setting that differs between runs of the task is written behind that task. Any other setting
     is written behind the head, unless the task alone, or what is already written, decides it. Where every
     head has one value a task (as after tuning each), rows stay whole and a remark says so.
     """
     settings = varying(results)
     tasks, heads = [r.task for r in results], [r.head for r in results]
-    shown_tasks = [
-        name for name, values in settings.items() if name.startswith("task.") and not _decided(values, tasks)
-    ]
-    tasks = _extended(tasks, {name: settings[name] for name in shown_tasks})
+    for name, values in settings.items():
+        if name.startswith("task."):
+            tasks = _where_it_varies(tasks, name, values)
     shown: dict[str, list[str]] = {}
     remarks = []
     for name, values in settings.items():
@@ -90,6 +89,17 @@ def _decided(values: Sequence[str], *by: Sequence[str]) -> bool:
     """Whether the runs that agree in all of `by` agree in the values."""
     groups = list(zip(*by, strict=True))
     return len(set(zip(groups, values, strict=True))) == len(set(groups))
+
+
+def _where_it_varies(tasks: Sequence[str], name: str, values: Sequence[str]) -> list[str]:
+    """The labels of tasks, with a setting behind those whose runs differ in it."""
+    of_task: dict[str, set[str]] = {}
+    for task, value in zip(tasks, values, strict=True):
+        of_task.setdefault(task, set()).add(value)
+    return [
+        f"{task}{SEPARATOR}{name}={value}" if len(of_task[task]) > 1 else task
+        for task, value in zip(tasks, values, strict=True)
+    ]
 
 
 def _extended(names: Sequence[str], settings: Mapping[str, Sequence[str]]) -> list[str]:

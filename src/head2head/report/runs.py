@@ -94,8 +94,8 @@ def load(name: str) -> Experiment:
     remarks = list(labels.remarks)
     if lost := len(by_key) - len(by_cell):
         remarks.append(
-            f"{lost} results left out: a later line has the same task, head and seed under another key "
-            "(other data, another version of head2head, or a setting that labels do not show)."
+            "Results left out, as a later line has the same task, head and seed under another key (other data, "
+            f"another version of head2head, or a setting that labels do not show): {lost}."
         )
     results = sorted(by_cell.values(), key=lambda r: (names[r.key][0], head_order(names[r.key][1]), r.seed, r.key))
     tasks, heads = ([names[result.key][i] for result in results] for i in (0, 1))

@@ -16,7 +16,12 @@ from scipy import stats
 
 EXACT_SEEDS = 14  # all 2^n sign flips are counted up to here
 RESAMPLES = 9999  # of bootstraps, and of permutation tests with more seeds
-SCALE = 1e12  # scores differ by whole multiples of 1/SCALE: sums are then exact, and ties are ties
+DIGITS = 9  # sums of scores that agree to so many are equal: 0.1 + 0.2 and 0.3 are a tie
+
+
+def total(scores: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Sums in which ties are ties: scores are ratios of counts, and their sums often tie but for rounding errors."""
+    return np.round(np.sum(scores, axis=axis), DIGITS)
 
 
 def sign_flip(differences: np.ndarray) -> np.ndarray:
@@ -29,13 +34,12 @@ def sign_flip(differences: np.ndarray) -> np.ndarray:
         (m,) p: twice the share of flips whose mean is as far out on the observed side, at most 1. For n above
         `EXACT_SEEDS` from `RESAMPLES` random flips of a fixed generator, the observed one counted with them.
     """
-    whole = np.rint(differences * SCALE)
-    n = whole.shape[-1]
+    n = differences.shape[-1]
     if n == 1:
-        return np.ones(len(whole))
+        return np.ones(len(differences))
     result = stats.permutation_test(
-        (whole, np.zeros_like(whole)),
-        lambda x, y, axis: (x - y).sum(axis=axis),
+        (differences, np.zeros_like(differences)),
+        lambda x, y, axis: total(x - y, axis),
         permutation_type="samples",
         vectorized=True,
         axis=-1,
@@ -57,7 +61,7 @@ def wilcoxon(differences: np.ndarray) -> np.ndarray:
     """
     n = differences.shape[-1]
     method = stats.PermutationMethod(n_resamples=2**n if n <= EXACT_SEEDS else RESAMPLES, rng=np.random.default_rng(0))
-    rows = np.rint(differences * SCALE)
+    rows = np.round(differences, DIGITS)
     return np.array([stats.wilcoxon(row, method=method).pvalue if row.any() else 1.0 for row in rows])
 
 
@@ -92,7 +96,7 @@ def intervals(values: np.ndarray, level: float) -> np.ndarray:
     """
     if values.shape[-1] == 1:
         return np.full((len(values), 2), np.nan)
-    equal = np.ptp(values, axis=-1) < 1 / SCALE
+    equal = np.ptp(values, axis=-1) < 10**-DIGITS
     found = np.repeat(values.mean(axis=-1)[:, None], 2, axis=1)
     if not equal.all():
         found[~equal] = _bootstrap(values[~equal], level, "BCa")
@@ -103,12 +107,12 @@ def intervals(values: np.ndarray, level: float) -> np.ndarray:
 
 
 def _bootstrap(values: np.ndarray, level: float, method: str) -> np.ndarray:
-    """Of sums of whole numbers: BCa compares resampled means with the observed one, and few scores tie often."""
+    """BCa compares resampled sums with the observed one, and sums of few scores tie often."""
     with warnings.catch_warnings():  # of degenerate distributions: they get percentiles
         warnings.simplefilter("ignore")
         interval = stats.bootstrap(
-            (np.rint(values * SCALE),),
-            np.sum,
+            (values,),
+            total,
             axis=-1,
             vectorized=True,
             n_resamples=RESAMPLES,
@@ -117,4 +121,4 @@ def _bootstrap(values: np.ndarray, level: float, method: str) -> np.ndarray:
             method=method,
             rng=np.random.default_rng(0),
         ).confidence_interval
-    return np.stack([interval.low, interval.high], axis=-1) / (SCALE * values.shape[-1])
+    return np.stack([interval.low, interval.high], axis=-1) / values.shape[-1]
