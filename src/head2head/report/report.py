@@ -46,7 +46,7 @@ def report(name: str, options: Options, output: Path | None = None) -> list[Path
 def write(analysis: Analysis, folder: Path) -> list[Path]:
     """Write table.md, table.tex, table.csv, comparisons.csv, metrics.csv and, where asked for, examples.csv."""
     texts = {
-        "table.md": page(analysis),
+        "table.md": markdown(analysis),
         "table.tex": latex(analysis),
         "table.csv": csv(tidy(analysis)),
         "comparisons.csv": csv(analysis.comparisons),
@@ -59,7 +59,7 @@ def write(analysis: Analysis, folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def page(analysis: Analysis) -> str:
+def markdown(analysis: Analysis) -> str:
     """table.md."""
     parts = [
         f"# {analysis.experiment.name}",
