@@ -12,9 +12,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from head2head import processes
 from head2head.errors import UserError
 
 VERSION = 1  # raise when training changes meaning: no run is then taken for one of before
+
+OWNER = ".running"  # in a run's folder while it runs: whose it is
 
 # Settings that cannot change a result. Everything else is part of the key.
 NOT_IN_KEY = frozenset(
@@ -165,7 +168,7 @@ def run_folder(parent: Path, name: str) -> Iterator[Path]:
     """A folder of the run's own below `parent`, which no other run has: NAME, NAME.2, NAME.3 ...
 
     It is taken away again, with the parents made for it, when the block ends without a result.json: what
-    a run leaves behind is whole.
+    a run leaves behind is whole. What a run of that name left that was killed is taken away, too.
 
     Raises:
         UserError: it cannot be written to.
@@ -176,8 +179,10 @@ def run_folder(parent: Path, name: str) -> Iterator[Path]:
             if not folder.exists():
                 folder.mkdir(exist_ok=True)
                 made.append(folder)
+        _clear_dead(parent, name)
         folder = _new_folder(parent, name)
         made.append(folder)
+        write_atomically(folder / OWNER, json.dumps(asdict(processes.this())) + "\n")
         write_atomically(folder / "config.yaml", "")  # a folder can be made on a disk that is full
     except OSError as error:
         _remove(made)
@@ -185,8 +190,18 @@ def run_folder(parent: Path, name: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
+        (folder / OWNER).unlink(missing_ok=True)
         if not (folder / "result.json").exists():
             _remove(made)
+
+
+def _clear_dead(parent: Path, name: str) -> None:
+    """Remove the folders of that name whose run was killed before its result was written."""
+    for owner in [*parent.glob(f"{name}/{OWNER}"), *parent.glob(f"{name}.*/{OWNER}")]:
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            process = processes.Process(**json.loads(owner.read_text(encoding="utf-8")))
+            if process.lives() is False and not (owner.parent / "result.json").exists():
+                shutil.rmtree(owner.parent, ignore_errors=True)
 
 
 def _new_folder(parent: Path, name: str) -> Path:
@@ -203,7 +218,7 @@ def _new_folder(parent: Path, name: str) -> Path:
 def _remove(made: list[Path]) -> None:
     """Take away the run's folder, then the parents that are empty."""
     for i, folder in enumerate(reversed(made)):
-        if i == 0 and (folder / "config.yaml").exists():
+        if i == 0 and any((folder / name).exists() for name in ("config.yaml", OWNER)):
             shutil.rmtree(folder, ignore_errors=True)
             continue
         with contextlib.suppress(OSError):  # another run has moved in

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from head2head import processes
 from head2head.results import write_atomically
 
 BEAT = 5.0  # seconds between touches
@@ -29,6 +29,7 @@ class Claim:
     """A worker's claim on a run.
 
     sweep: identifier of the sweep that started the worker.
+    host, pid, born: the worker's process.
     lost: why the worker gave the run up without a result; None while it works.
     """
 
@@ -58,7 +59,7 @@ def take(place: Path, key: str, sweep: str) -> bool:
         held = read(path)
         if held is not None and alive(held, path):
             return False
-        _write(path, Claim(key, sweep, host(), os.getpid(), _born(os.getpid())))
+        _write(path, Claim(key, sweep, **asdict(processes.this())))
     return True
 
 
@@ -88,7 +89,7 @@ def release(place: Path, key: str) -> None:
 
 def give_up(place: Path, key: str, sweep: str, why: str) -> None:
     """Say that the run was lost, so that it is started again."""
-    _write(place / key, Claim(key, sweep, host(), os.getpid(), _born(os.getpid()), why))
+    _write(place / key, Claim(key, sweep, **asdict(processes.this()), lost=why))
 
 
 def read(path: Path) -> Claim | None:
@@ -113,30 +114,12 @@ def alive(claim: Claim, path: Path) -> bool:
     """Whether the claim's worker still works on the run."""
     if claim.lost is not None:
         return False
-    if claim.host == host():
-        return abs(_born(claim.pid) - claim.born) < 2  # seconds: a corrected clock shifts it a little
+    lives = processes.Process(claim.host, claim.pid, claim.born).lives()
+    if lives is not None:
+        return lives
     with contextlib.suppress(FileNotFoundError):
         return _now(path.parent) - path.stat().st_mtime < STALE
     return False
-
-
-def host() -> str:
-    """This machine, or this container: where a process number means this process."""
-    namespace = ""
-    with contextlib.suppress(OSError):
-        namespace = str(Path("/proc/self/ns/pid").readlink())
-    return f"{socket.gethostname()} {namespace}".strip()
-
-
-def _born(pid: int) -> float:
-    """When a process was started; -1 when there is none (any more). Tells it from a later one of that number."""
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        return -1.0 if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.NoSuchProcess:
-        return -1.0
 
 
 def _now(place: Path) -> float:

@@ -1,0 +1,52 @@
+"""Whether the process that left a file behind still lives."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process on some machine.
+
+    host: the machine, or the container: where a process number means one process.
+    born: when it was started, in seconds: tells it from a later one with its number.
+    """
+
+    host: str
+    pid: int
+    born: float
+
+    def lives(self) -> bool | None:
+        """Whether it does; None where that cannot be told: on another machine."""
+        if self.host != host():
+            return None
+        return abs(born(self.pid) - self.born) < 2  # a corrected clock shifts it a little
+
+
+def this() -> Process:
+    """This process."""
+    return Process(host(), os.getpid(), born(os.getpid()))
+
+
+def host() -> str:
+    """This machine, or this container."""
+    namespace = ""
+    with contextlib.suppress(OSError):
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    return f"{socket.gethostname()} {namespace}".strip()
+
+
+def born(pid: int) -> float:
+    """When a process was started; -infinity when there is none."""
+    try:
+        process = psutil.Process(pid)
+        return float("-inf") if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.NoSuchProcess:
+        return float("-inf")
