@@ -8,7 +8,7 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from head2head.configuration import compose, groups, hydra_initialized, resolved, search_path
+from head2head.configuration import check_names, compose, groups, hydra_initialized, resolved, search_path
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -40,9 +40,9 @@ class Composer:
         # What is not plain, or does not fit, is left to compose: it knows every form, and the errors' words.
         with contextlib.suppress(HydraException, OmegaConfBaseException):
             parsed = [self._parse(text) for text in overrides]
-            choices = tuple(t for t, o in zip(overrides, parsed, strict=True) if o.get_key_element() in self._groups)
-            settings = [o for o in parsed if o.get_key_element() not in self._groups]
-            if all(o.is_force_add() is o.is_add() is o.is_delete() is o.is_sweep_override() is False for o in settings):
+            if all(_plain(override) for override in parsed):
+                choices = tuple(t for t, o in zip(overrides, parsed, strict=True) if o.key_or_group in self._groups)
+                settings = [o for o in parsed if o.key_or_group not in self._groups]
                 config = copy.deepcopy(self._chosen(choices))
                 for override in settings:
                     OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
@@ -53,9 +53,17 @@ class Composer:
         from hydra import compose as hydra_compose
 
         if choices not in self._composed:
+            check_names(choices)
             with hydra_initialized():
                 self._composed[choices] = hydra_compose("train", overrides=[*choices, *search_path()])
         return self._composed[choices]
+
+
+def _plain(override: Override) -> bool:
+    """Whether it is key=value, with one value."""
+    from hydra.core.override_parser.types import OverrideType
+
+    return override.type is OverrideType.CHANGE and override.package is None and not override.is_sweep_override()
 
 
 def _parse(text: str) -> Override:
