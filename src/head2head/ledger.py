@@ -17,6 +17,7 @@ class Ledger:
     """An experiment's results. Several processes, on several machines, may write it.
 
     A line holds the fields of result.json, without those settings that say only where files lie.
+    Of several results of one run the best counts: finished before stopped early before failed.
     """
 
     def __init__(self, path: Path):
@@ -25,7 +26,7 @@ class Ledger:
         self._results: dict[str, Result] = {}
 
     def read(self) -> dict[str, Result]:
-        """Key -> result. Of two lines with one key the one with scores counts, else the later.
+        """Key -> result. Of two equally good lines with one key the later counts.
 
         Raises:
             UserError: a line that is no result.
@@ -41,16 +42,16 @@ class Ledger:
 
     def _parsed(self) -> dict[str, Result]:
         found: dict[str, Result] = {}
-        for number, line in enumerate(self.path.read_text(encoding="utf-8").split("\n"), start=1):
+        for number, line in enumerate(self.path.read_bytes().split(b"\n"), start=1):
             if not line.strip():
                 continue
             try:
                 result = Result(**json.loads(line))
-            except (json.JSONDecodeError, TypeError) as error:
+            except (ValueError, TypeError) as error:  # ValueError: neither JSON nor UTF-8
                 raise UserError(
                     f"{self.path}:{number}: not a result of this version of head2head: {error}; remove the line"
                 ) from None
-            if result.failed is None or result.key not in found or found[result.key].failed is not None:
+            if result.key not in found or _rank(result) >= _rank(found[result.key]):
                 found[result.key] = result
         return found
 
@@ -59,7 +60,8 @@ class Ledger:
         with self._locked():
             found = self.read()
             for result in results:
-                if result.key not in found or found[result.key].failed is not None:
+                before = found.get(result.key)
+                if before is None or before.failed is not None or _rank(result) > _rank(before):
                     found[result.key] = result
             self._write(found.values())
 
@@ -67,7 +69,10 @@ class Ledger:
         """Take out failed runs, which are to be run again."""
         again = set(keys)
         with self._locked():
-            self._write(r for r in self.read().values() if r.failed is None or r.key not in again)
+            found = self.read()
+            kept = [result for result in found.values() if result.failed is None or result.key not in again]
+            if len(kept) < len(found):
+                self._write(kept)
 
     def _locked(self) -> FileLock:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,3 +82,8 @@ class Ledger:
         ordered = sorted(results, key=lambda r: (r.task, r.head, r.seed, r.key))
         lines = (json.dumps(asdict(result), ensure_ascii=False) + "\n" for result in ordered)
         write_atomically(self.path, "".join(lines))
+
+
+def _rank(result: Result) -> int:
+    """How much a result is worth: scores of a whole run, of a part of it, or none."""
+    return 0 if result.failed is not None else 1 if result.stopped is not None else 2

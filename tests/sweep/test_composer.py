@@ -114,7 +114,7 @@ def test_a_name_of_the_users_own_that_hides_a_built_in_one_is_refused_here_too(t
 
 
 def test_what_is_given_out_may_be_changed_without_harm(composer):
-    first = composer(["head=max", "seed=1"])
+    first = composer(["head=max", "seed=1", "optimizer.eps=1"])
     expected = compose(["head=max", "seed=2"])
     first["head"].clear()
     first["optimizer"]["betas"].append(3)
