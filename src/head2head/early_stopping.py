@@ -42,8 +42,8 @@ class Hyperband(pl.Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self.folder / f"{self.key}.json", json.dumps(own))
         curves = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(self.folder.glob("*.json"))]
-        if pl_module.history[-1]["epoch"] == trainer.max_epochs:
-            return
+        if trainer.state.fn != "fit" or trainer.global_step >= trainer.estimated_stepping_batches:
+            return  # it has come to its end
         if band := falls_behind(own, curves, self.bands, self.eta, self.strict):
             self.stopped = f"hyperband: not among the best 1/{self.eta:g} after {band} validations"
             trainer.should_stop = True
