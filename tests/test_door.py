@@ -88,7 +88,7 @@ def test_every_part_of_a_head_is_at_most_six_lines():
         (["head=second_to_last"], "second_to_last-mean"),
         (["head=mean", "head/layers=layer", "head.layers.index=-2"], "second_to_last-mean"),
         (["head=mean", "head/layers=layer", "head.layers.index=3"], "layer_index_3-mean"),
-        (["head=weighted_sum", "head.layers.n=all"], "weighted_sum_n_all-mean"),
+        (["head=weighted_sum", "head.layers.n=all"], "weighted_sum_all-mean"),
         (["head=mean", "head/classifier=mlp"], "mean-mlp"),
         (["head=mean", "head.pool.special_tokens=false"], "mean_special_tokens_false"),
         (["head=ner"], "ner"),

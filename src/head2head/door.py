@@ -83,6 +83,9 @@ def enter_sweep(arguments: Sequence[str]) -> None:
     )
     folder.mkdir(parents=True, exist_ok=True)
     try:
+        if "hydra/launcher=ray" in for_hydra and not any("object_store_memory" in text for text in for_hydra):
+            # The plugin's own default is refused by a cluster that is already there.
+            for_hydra.append("+hydra.launcher.ray.init.object_store_memory=null")
         sweeper = ["hydra/sweeper=head2head", f"hydra.sweeper.overrides=[{','.join(map(quoted, typed))}]"]
         hydra_main(job, ["-m", *sweeper, f"hydra.sweep.dir={quoted(str(folder))}", *for_hydra])
     finally:

