@@ -37,7 +37,7 @@ class Hyperband(pl.Callback):
         self.folder, self.key = Path(curves), key
         self.stopped: str | None = None
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         own = [self.sign * self._value(point, pl_module) for point in pl_module.history]
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self.folder / f"{self.key}.json", json.dumps(own))

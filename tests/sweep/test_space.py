@@ -36,11 +36,6 @@ command: ["${env}", "${interpreter}", "${program}", "${args_no_hyphens}", data_d
 """
 
 
-def some(items, count=3):
-    """The first and the last."""
-    return items if len(items) <= 2 * count else [*items[:count], *items[-count:]]
-
-
 def test_in_a_grid_the_seed_varies_slowest_and_the_last_parameter_fastest():
     parameters = {"head": Choice(("cls", "max")), "seed": Choice((0, 1)), "lr": Choice((0.1, 0.2))}
     rows = space.grid(parameters)
@@ -97,10 +92,10 @@ def agents_command(path, row):
     return command
 
 
-def rows_of(file):
-    if file.method == "grid":
-        return some(space.grid(file.parameters, file.run_cap))
-    return space.sample(file.parameters, 4, seed=0)
+def rows_of(file, count):
+    """The first and the last."""
+    rows = space.grid(file.parameters) if file.method == "grid" else space.sample(file.parameters, 2 * count, seed=0)
+    return [*rows[:count], *rows[-count:]]
 
 
 @pytest.fixture
@@ -111,13 +106,13 @@ def mixed(tmp_path):
     return path
 
 
-def check_parity(path):
+def check_parity(path, count):
     """Each of some rows: the agent's command is our overrides, and stands for the run that we plan."""
     file = read(path)
     extra = [str(part) for part in yaml.safe_load(path.read_text())["command"] if "=" in str(part)]
     planner = Planner(file, file.parameters, file.settings)
     keys = set()
-    for row in rows_of(file):
+    for row in rows_of(file, count):
         (planned,) = planner.runs([row])
         start, program, *typed = agents_command(path, row)[1:]
         assert (start, program) == ("python", "train.py")
@@ -131,12 +126,12 @@ def check_parity(path):
 def test_a_shipped_sweep_file_gives_the_runs_of_wandbs_agents(path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("HEAD2HEAD_DATA", raising=False)
-    assert check_parity(path)
+    assert check_parity(path, count=1)
 
 
 def test_booleans_floats_lists_and_nested_names_reach_the_runs_as_they_do_from_wandbs_agents(mixed, monkeypatch):
     monkeypatch.delenv("HEAD2HEAD_DATA", raising=False)
-    assert len(check_parity(mixed)) == 6
+    assert len(check_parity(mixed, count=3)) == 6
     file = read(mixed)
     rows = space.grid(file.parameters)
     assert len(rows) == 2 * 2 * 4 * 2 * 2 * 2 * 3 * 2
@@ -153,10 +148,3 @@ def test_whole_floats_that_wandbs_server_sends_as_integers_are_the_same_run(mixe
     sent = agents_command(mixed, row | {"optimizer.lr": 2})[3:]
     (planned,) = Planner(file, file.parameters, file.settings).runs([row])
     assert identify(compose(sent)).key == planned.key
-
-
-def test_shipped_sweep_files_keep_to_the_names_that_wandb_takes():
-    """W&B's schema: letters, digits, _ . and - in parameters' names."""
-    for path in SHIPPED:
-        for name in read(path).parameters:
-            assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"), (path, name)

@@ -140,7 +140,7 @@ def _range(settings: dict[str, Any]) -> Range:
         raise UserError(f"unknown distribution {kind!r}; {did_you_mean(str(kind), [*KINDS, *CHOICES])}")
     names = _setting_names(kind)
     _only(settings, {*names, "distribution"})
-    found = {name: settings.get(name, DEFAULTS.get(name)) for name in names}
+    found: dict[str, Any] = {name: settings.get(name, DEFAULTS.get(name)) for name in names}
     for name, value in found.items():
         if value is None:
             raise UserError(f"{name} is missing: {kind} needs it")

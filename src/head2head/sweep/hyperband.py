@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +57,7 @@ def _bands(content: dict[str, Any], eta: float) -> tuple[int, ...]:
         if "s" not in content:
             raise UserError("max_iter needs s, the number of bands")
         shrinking = itertools.accumulate(range(content["s"]), lambda band, _: band / eta, initial=content["max_iter"])
-        numbers = itertools.islice(shrinking, 1, None)
+        numbers: Iterator[float] = itertools.islice(shrinking, 1, None)
     elif "min_iter" in content:
         numbers = itertools.accumulate(range(99), lambda band, _: band * eta, initial=content["min_iter"])
     else:
