@@ -1,0 +1,128 @@
+"""report.html: one file that needs nothing else, and the figures beside it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from head2head.report import comparison_tables as tables
+from head2head.report.analysis import Analysis
+from head2head.report.answer import answer
+from head2head.report.labels import flatten
+from head2head.report.plots import draw
+from head2head.report.plots.figure import Plot, inline
+from head2head.report.runs import Experiment
+from head2head.report.score_table import scores
+from head2head.report.table import Cell, Table
+from head2head.results import NOT_IN_KEY, plain, write_atomically
+
+PAGE, PLOTS, SWEEP = "report.html", "plots", "sweep.yaml"
+TEMPLATE = "page.html.j2"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as the template shows it."""
+
+    plot: Plot
+    svg: Markup
+
+
+def write(experiment: Experiment, analysis: Analysis, folder: Path, command: str | None = None) -> Path:
+    """Write report.html and plots/NAME.svg and .png into a folder; returns the page.
+
+    Each file is written whole or not at all, the page last.
+
+    Args:
+        command: what made the report, as the page says; `head2head report NAME` by default.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    (folder / PLOTS).mkdir(parents=True, exist_ok=True)
+    pictures = []
+    for plot in draw(analysis):
+        svg = plot.svg()
+        write_atomically(folder / PLOTS / f"{plot.name}.svg", svg)
+        _write_bytes(folder / PLOTS / f"{plot.name}.png", plot.png())
+        pictures.append(Picture(plot, Markup(inline(svg, plot.name))))  # noqa: S704: matplotlib escapes its text
+    path = folder / PAGE
+    write_atomically(path, html(experiment, analysis, pictures, command or f"head2head report {experiment.name}"))
+    return path
+
+
+def html(experiment: Experiment, analysis: Analysis, pictures: list[Picture], command: str) -> str:
+    """The page. Everything that comes from a run or a file is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    sweep = experiment.folder / SWEEP
+    main = scores(analysis)
+    return environment.get_template(TEMPLATE).render(
+        name=experiment.name,
+        answer=answer(analysis),
+        counts=_counts(analysis),
+        main=main,
+        pictures=pictures,
+        comparisons=tables.comparisons(analysis) if len(analysis.comparisons) else None,
+        ranks=[tables.ranks(over, analysis.options.alpha) for over in analysis.over_tasks],
+        examples=tables.examples(analysis),
+        cautions=analysis.cautions,
+        published=tables.published(analysis),
+        failed=failed_runs(experiment),
+        footnotes=analysis.footnotes,
+        settings=fixed_settings(experiment),
+        command=command,
+        sweep=sweep.read_text(encoding="utf-8", errors="replace") if sweep.is_file() else None,
+    )
+
+
+def failed_runs(experiment: Experiment) -> Table | None:
+    """Every run without a score, and why."""
+    failed = experiment.frame[experiment.frame["failed"].notna()]
+    if failed.empty:
+        return None
+    rows = [[Cell(run.task), Cell(run.head), Cell(str(run.seed)), Cell(run.failed)] for run in failed.itertuples()]
+    return Table("Runs without a score.", ["task", "head", "seed", "why"], rows, words=4)
+
+
+def fixed_settings(experiment: Experiment) -> Table:
+    """Settings that all runs share, but for those that cannot change a result."""
+    runs = [dict(flatten(plain(result.config))) for result in experiment.results]
+    shared = set.intersection(*(set(run.items()) for run in runs))
+    rows = [
+        [Cell(name), Cell(value)]
+        for name, value in sorted(shared)
+        if name.partition(".")[0] not in NOT_IN_KEY and not name.endswith(("_target_", "_partial_"))
+    ]
+    return Table("The same in every run.", ["setting", "value"], rows, words=2)
+
+
+def _counts(analysis: Analysis) -> str:
+    frame = analysis.experiment.frame
+    parts: list[tuple[int, str]] = [
+        (len(frame), "run"), (len(analysis.tasks), "task"), (len(analysis.heads), "head"),
+        (frame["seed"].nunique(), "seed"),
+    ]  # fmt: skip
+    text = ", ".join(f"{count:,} {noun}{'s' * (count != 1)}" for count, noun in parts)
+    marked: list[tuple[Any, str]] = [(frame["failed"].notna().sum(), "failed"), (frame["collapsed"].sum(), "collapsed")]
+    return text + "".join(f", {count} {what}" for count, what in marked if count)
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    """As `write_atomically`, of bytes."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

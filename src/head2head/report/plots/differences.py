@@ -1,0 +1,100 @@
+"""A heat map of each head's difference to its task's reference head."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from head2head.report.analysis import Analysis
+from head2head.report.plots import data, style
+from head2head.report.plots.figure import Plot
+from head2head.report.table import signed
+
+CELL = (0.85, 0.42)  # inches
+MANY_ROWS = 20  # are drawn closer
+COLORS = "PuOr"  # told apart by the colour-blind
+
+
+def plots(analysis: Analysis) -> list[Plot]:
+    kinds = data.kinds(analysis)
+    return [
+        _plot(analysis, kind, f"differences_{kind.name}" if len(kinds) > 1 else "differences")
+        for kind in kinds
+        if len(kind.heads) > 1
+    ]
+
+
+def _plot(analysis: Analysis, kind: data.Kind, name: str) -> Plot:
+    values = differences(analysis, kind)
+    lines = [style.wrapped(head).count("\n") + 1 for head in kind.heads]
+    height = sum(max(0.22 if len(lines) > MANY_ROWS else CELL[1], 0.17 * count) for count in lines)
+    width = min(style.WIDTH, 3.6 + CELL[0] * 1.25 * len(kind.tasks))
+    figure = Figure(figsize=(width, height + 1.4), layout="constrained")
+    axis = figure.subplots()
+    largest = np.nanmax(np.abs(values), initial=0) or 0.01
+    image = axis.pcolormesh(values, cmap=COLORS, vmin=-largest, vmax=largest, edgecolors="white", linewidth=1.5)
+    marks = {(cell.task, cell.head): cell.mark for cell in analysis.cells.itertuples()}
+    for (i, j), value in np.ndenumerate(values):
+        head, task = kind.heads[i], kind.tasks[j]
+        if math.isnan(value):
+            axis.add_patch(Rectangle((j, i), 1, 1, facecolor="#f4f4f4", edgecolor="#b5b5b5", hatch="////", linewidth=0))
+            continue
+        mark = {"above": "†", "below": "‡"}.get(marks[task, head], "")
+        text = "ref." if head == analysis.references[task] else signed(value) + mark
+        dark = _luminance(image.to_rgba(value)) < 0.18  # where white and black have equal contrast (WCAG 2)
+        axis.text(j + 0.5, i + 0.5, text, ha="center", va="center", color="white" if dark else "black",
+                  fontsize=8.5 if len(kind.tasks) <= 9 else 7, fontweight="bold" if mark else "normal")  # fmt: skip
+    _axes(axis, analysis, kind)
+    bar = figure.colorbar(
+        image, ax=axis, label="points above or below the reference", pad=0.02, fraction=0.05, aspect=25
+    )
+    style.percent(bar.ax.yaxis)
+    bar.outline.set_visible(False)
+    return Plot(
+        name=name,
+        title="Differences to the reference" + (f", {kind.name} heads" if "_" in name else ""),
+        caption="Mean score minus the mean of the task's reference head (“ref.”), in percentage points. "
+        "† significantly above, ‡ below (paired by seed, Holm-corrected). Colours are centred at 0; hatched: no score.",
+        alt=_alt(analysis, kind, values),
+        figure=figure,
+    )
+
+
+def differences(analysis: Analysis, kind: data.Kind) -> np.ndarray:
+    """(heads, tasks): difference of means to the task's reference; NaN where one of them has no score."""
+    means = analysis.cells.pivot(index="head", columns="task", values="mean").loc[kind.heads, kind.tasks]
+    references = [means.loc[analysis.references[task], task] for task in kind.tasks]
+    return means.to_numpy() - np.array(references)
+
+
+def _luminance(rgba: Sequence[float]) -> float:
+    """Relative luminance of an sRGB colour (WCAG 2.2)."""
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgba[:3])
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _axes(axis: Axes, analysis: Analysis, kind: data.Kind) -> None:
+    narrow = 12 if len(kind.tasks) > 5 else 20
+    labels = [f"{style.wrapped(task, narrow)}\n({data.metric_of(analysis, task)})" for task in kind.tasks]
+    axis.set_xticks(np.arange(len(kind.tasks)) + 0.5, labels)
+    axis.set_yticks(np.arange(len(kind.heads)) + 0.5, [style.wrapped(head) for head in kind.heads])
+    axis.xaxis.tick_top()
+    axis.tick_params(length=0)
+    axis.grid(visible=False)
+    axis.invert_yaxis()
+    for side in axis.spines.values():
+        side.set_visible(False)
+
+
+def _alt(analysis: Analysis, kind: data.Kind, values: np.ndarray) -> str:
+    parts = []
+    for j, task in enumerate(kind.tasks):
+        found = [f"{head} {signed(v)}" for head, v in zip(kind.heads, values[:, j], strict=True)
+                 if not math.isnan(v) and head != analysis.references[task]]  # fmt: skip
+        parts.append(f"{task}, against {analysis.references[task]}: {', '.join(found) or 'no score'}.")
+    return "Differences in percentage points. " + " ".join(parts)

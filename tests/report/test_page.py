@@ -1,0 +1,192 @@
+"""report.html: what it says, and that it needs nothing else."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from synthetic import make_result
+
+from head2head.report.analyse import analyse
+from head2head.report.analysis import Options
+from head2head.report.answer import answer
+from head2head.report.page import write
+from head2head.report.runs import load
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class Checked(HTMLParser):
+    """Collects tags, attributes and text, and sees that what is opened is closed."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.words = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.words.append(data)
+
+
+def parsed(path: Path) -> Checked:
+    checked = Checked()
+    checked.feed(path.read_text(encoding="utf-8"))
+    assert checked.open == []
+    return checked
+
+
+def some_runs(gain=0.1, seeds=8, tasks=("cola", "rte")):
+    return [
+        make_result(task, head, seed, 0.6 + seed / 100 + more * (1 + seed / 50))
+        for task in tasks
+        for head, more in (("pooler", 0.0), ("mean", gain))
+        for seed in range(seeds)
+    ]
+
+
+@pytest.fixture
+def page(make):
+    def build(results, **options) -> Path:
+        folder = make(results)
+        experiment = load("trial")
+        return write(experiment, analyse(experiment, Options(**options)), folder)
+
+    return build
+
+
+def test_the_page_is_well_formed_and_its_parts_are_in_order(page):
+    checked = parsed(page([*some_runs(), make_result("rte", "max", 0, None)]))
+    headings = re.findall(r"\n(Scores|Figures|Comparisons|What these runs|Failed runs|How this was made)",
+                          "\n" + "\n".join(checked.words))  # fmt: skip
+    assert headings == ["Scores", "Figures", "Comparisons", "What these runs", "Failed runs", "How this was made"]
+
+
+def test_the_page_loads_nothing(page):
+    path = page(some_runs())
+    text = path.read_text(encoding="utf-8")
+    for tag, attributes in parsed(path).tags:
+        assert tag not in ("link", "iframe", "object", "embed"), tag
+        for name in ("src", "href", "xlink:href", "data", "srcset", "action"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:")), (tag, attributes)
+    assert not re.search(r"url\(\s*['\"]?(?!#|data:)", text)
+    assert "@import" not in text
+
+
+def test_what_comes_from_runs_and_files_is_escaped(page, make):
+    folder = make([])
+    (folder / "sweep.yaml").write_text("# </pre><script>alert(1)</script>\n", encoding="utf-8")
+    results = [
+        *some_runs(),
+        make_result("rte", "<b>bold</b>", 0, 0.7),
+        make_result("rte", "max", 0, None, failed='</td><img src="x" onerror=alert(2)>'),
+        make_result("rte", 'a" onload="alert(3)', 0, 0.7),
+    ]
+    path = page(results)
+    checked, text = parsed(path), path.read_text(encoding="utf-8")
+    assert "<b>" not in text
+    assert "&lt;b&gt;bold&lt;/b&gt;" in text
+    assert not {tag for tag, _ in checked.tags} & {"b", "img"}
+    assert sum(tag == "script" for tag, _ in checked.tags) == 1
+    assert not [a for _, attributes in checked.tags for a in attributes if a.startswith("on")]
+
+
+def test_failed_runs_are_listed_with_their_reasons(page):
+    path = page([*some_runs(), make_result("rte", "max", 4, None, failed="the loss is nan at step 7")])
+    text = re.sub(r"\s+", " ", path.read_text(encoding="utf-8").rpartition('id="failed"')[2])
+    assert re.search(r">rte</th>\s*<td>max</td>\s*<td>4</td>\s*<td>the loss is nan at step 7</td>", text)
+
+
+def test_without_failed_runs_there_is_no_such_section(page):
+    assert 'id="failed"' not in page(some_runs()).read_text(encoding="utf-8")
+
+
+def test_the_tables_numbers_are_in_the_page(page):
+    text = page(some_runs(gain=0.1)).read_text(encoding="utf-8")
+    # Seeds 0 to 7: mean 3.5, standard deviation 2.449.
+    assert "63.5 ± 2.4" in text  # 0.6 + 0.01 seed
+    assert "<strong>74.2</strong> ± 2.9†" in text  # 0.7 + 0.012 seed
+
+
+def test_every_figure_has_words_for_those_who_do_not_see_it(page):
+    checked = parsed(page(some_runs()))
+    pictures = [attributes for _, attributes in checked.tags if attributes.get("role") == "img"]
+    assert len(pictures) == sum(tag == "figure" for tag, _ in checked.tags) >= 4
+    assert len(pictures) == sum(tag == "figcaption" for tag, _ in checked.tags)
+    assert all(len(attributes["aria-label"]) > 40 for attributes in pictures)
+
+
+def test_every_id_in_the_page_is_its_own(page):
+    found = [attributes["id"] for _, attributes in parsed(page(some_runs())).tags if "id" in attributes]
+    assert len(found) == len(set(found))
+
+
+def test_figures_are_files_as_well(page):
+    folder = page(some_runs()).parent / "plots"
+    names = {path.name for path in folder.iterdir()}
+    assert {"seeds.svg", "seeds.png", "differences.svg", "cost.png"} <= names
+    assert {name.rpartition(".")[2] for name in names} == {"svg", "png"}
+    assert (folder / "seeds.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_results_give_the_same_page(page):
+    path = page(some_runs())
+    first = path.read_bytes()
+    assert page(some_runs()).read_bytes() == first
+
+
+def test_settings_that_all_runs_share_are_listed_and_places_are_not(page):
+    words = [word for word in parsed(page(some_runs())).words if word.strip()]
+    assert words[words.index("batch_size") + 1] == "32"
+    assert "optimizer.lr" in words
+    assert "output_dir" not in words
+    assert "seed" not in words
+
+
+def test_the_sweep_file_is_shown(page, make):
+    (make([]) / "sweep.yaml").write_text("method: grid\n", encoding="utf-8")
+    assert "method: grid\n" in parsed(page(some_runs())).words
+
+
+def sentence(make, results, **options) -> str:
+    make(results)
+    return answer(analyse(load("trial"), Options(**options)))
+
+
+def test_the_answer_names_the_head_that_is_significantly_above(make):
+    text = sentence(make, some_runs() + some_runs(gain=0.0, tasks=("wnli",)))
+    assert text == (
+        "On 2 of 3 tasks some head is significantly above pooler (mean on cola, +10.70 points; mean on rte, "
+        "+10.70 points); on none is one significantly below."
+    )
+
+
+def test_the_answer_says_below(make):
+    text = sentence(make, some_runs(gain=-0.1, tasks=("rte",)))
+    assert text == (
+        "On none some head is significantly above pooler; on 1 of 1 task is one significantly below (mean on rte, "
+        "\N{MINUS SIGN}10.70 points)."
+    )
+
+
+def test_the_answer_says_when_no_difference_could_have_been_significant(make):
+    text = sentence(make, some_runs(seeds=3, tasks=("cola", "rte")))
+    assert text == (
+        "On none of the 2 tasks does any head differ significantly from pooler. With so few seeds no difference could "
+        "have been significant, however large."
+    )
+
+
+def test_one_head_alone_is_not_compared(make):
+    text = sentence(make, [make_result("rte", "mean", 0, 0.7)])
+    assert text == "Nothing can be compared: no two heads have a task and a seed in common."

@@ -1,0 +1,356 @@
+"""What the figures of a report show."""
+
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
+from matplotlib.markers import MarkerStyle
+from matplotlib.patches import Rectangle
+from synthetic import make_result
+
+from head2head.report import plots
+from head2head.report.analyse import analyse
+from head2head.report.analysis import Analysis, Options
+from head2head.report.plots import (
+    cost,
+    critical_difference,
+    curves,
+    differences,
+    layer_weights,
+    seeds,
+    settings,
+    style,
+)
+from head2head.report.runs import load
+
+SCORES = {"pooler": (0.70, 0.72, 0.74), "mean": (0.78, 0.77, 0.82), "max": (0.60, 0.65, 0.61)}
+
+
+def analysed(make, results, **options) -> Analysis:
+    make(results)
+    return analyse(load("trial"), Options(**options))
+
+
+def runs(tasks=("rte",), scores=SCORES, **fields):
+    return [
+        make_result(t, head, s, x, **fields) for t in tasks for head, xs in scores.items() for s, x in enumerate(xs)
+    ]
+
+
+def scatter(axis, label):
+    return next(c for c in axis.collections if c.get_label() == label)
+
+
+def texts(axis):
+    return [text.get_text() for text in axis.texts]
+
+
+def test_each_run_is_a_point_at_its_score_in_the_row_of_its_head(make):
+    axis = seeds.plots(analysed(make, runs()))[0].figure.axes[0]
+    points = scatter(axis, "run").get_offsets()
+    labels = [label.get_text() for label in axis.get_yticklabels()]
+    shown = {head: sorted(x for x, y in points if round(y) == row) for row, head in enumerate(labels)}
+    assert shown == {head: sorted(scores) for head, scores in SCORES.items()}
+
+
+def test_a_seed_stands_at_the_same_height_in_every_row(make):
+    axis = seeds.plots(analysed(make, runs()))[0].figure.axes[0]
+    y = scatter(axis, "run").get_offsets()[:, 1].reshape(3, 3)
+    assert np.allclose(y - np.arange(3)[:, None], y[0])
+    assert len(set(np.round(y[0], 6))) == 3
+
+
+def test_the_mean_and_its_interval_are_marked(make):
+    analysis = analysed(make, runs())
+    axis = seeds.plots(analysis)[0].figure.axes[0]
+    assert [tuple(p) for p in scatter(axis, "mean").get_offsets()] == [
+        (pytest.approx(0.72), 0),
+        (pytest.approx(0.79), 1),
+        (pytest.approx(0.62), 2),
+    ]
+    bars = next(c for c in axis.collections if isinstance(c, LineCollection)).get_segments()
+    assert [bar[:, 0].tolist() for bar in bars] == analysis.cells[["ci_low", "ci_high"]].to_numpy().tolist()
+
+
+def test_a_collapsed_run_is_a_cross(make):
+    results = [*runs(), make_result("rte", "mean", 3, 0.5, collapsed=True)]
+    axis = seeds.plots(analysed(make, results))[0].figure.axes[0]
+    collapsed = scatter(axis, "collapsed")
+    assert collapsed.get_offsets()[:, 0].tolist() == [0.5]
+    cross = MarkerStyle("x")
+    assert np.array_equal(
+        collapsed.get_paths()[0].vertices, cross.get_path().transformed(cross.get_transform()).vertices
+    )
+    assert 0.5 not in scatter(axis, "run").get_offsets()[:, 0]
+
+
+def test_failed_and_missing_runs_are_named_in_their_row(make):
+    results = [*runs(), make_result("rte", "mean", 3, None), *runs(["cola"], {"pooler": (0.7, 0.8)})]
+    figure = seeds.plots(analysed(make, results))[0].figure
+    assert texts(figure.axes[0]) == ["", "no run", "no run"]  # cola
+    assert texts(figure.axes[1]) == ["", "1 failed", ""]
+
+
+def test_the_majority_baseline_is_a_line(make):
+    axis = seeds.plots(analysed(make, runs(baseline=0.55)))[0].figure.axes[0]
+    assert [line.get_xdata()[0] for line in axis.lines] == [0.55]
+
+
+def test_a_baseline_far_off_is_a_number_instead(make):
+    axis = seeds.plots(analysed(make, runs(baseline=0.0)))[0].figure.axes[0]
+    assert not axis.lines
+    assert axis.get_xlabel() == "accuracy (%); majority baseline: 0.0"
+
+
+def test_axes_are_in_per_cent(make):
+    axis = seeds.plots(analysed(make, runs()))[0].figure.axes[0]
+    assert axis.xaxis.get_major_formatter()(0.725) == "72.5"
+    assert axis.xaxis.get_major_formatter()(-0.05) == "\N{MINUS SIGN}5"
+
+
+def test_the_best_epochs_scores_are_shown_where_they_are_asked_for(make):
+    axis = seeds.plots(analysed(make, runs(best=0.9), epoch="best"))[0].figure.axes[0]
+    assert set(scatter(axis, "run").get_offsets()[:, 0]) == {0.9}
+
+
+def test_the_heat_map_prints_differences_of_means_to_the_reference(make):
+    results = runs(["cola"]) + runs(["rte"], {"pooler": (0.5, 0.6), "mean": (0.5, 0.5)})
+    plot = differences.plots(analysed(make, results))[0]
+    axis = plot.figure.axes[0]
+    # rows pooler, mean, max; columns cola, rte
+    assert texts(axis) == ["ref.", "ref.", "+7.00", "\N{MINUS SIGN}5.00", "\N{MINUS SIGN}10.00"]
+    assert "cola, against pooler: mean +7.00, max \N{MINUS SIGN}10.00." in plot.alt
+
+
+def test_the_heat_maps_colours_are_symmetric_about_no_difference(make):
+    axis = differences.plots(analysed(make, runs()))[0].figure.axes[0]
+    mesh = axis.collections[0]
+    assert (mesh.norm.vmin, mesh.norm.vmax) == (pytest.approx(-0.1), pytest.approx(0.1))
+
+
+def test_a_cell_without_scores_is_hatched(make):
+    results = runs(["cola"]) + runs(["rte"], {"pooler": (0.5, 0.6), "mean": (0.5, 0.5)})
+    axis = differences.plots(analysed(make, results))[0].figure.axes[0]
+    hatched = [p for p in axis.patches if isinstance(p, Rectangle) and p.get_hatch()]
+    assert [(p.get_x(), p.get_y()) for p in hatched] == [(1, 2)]  # rte, max
+
+
+def test_numbers_on_dark_cells_are_white_and_on_light_ones_black(make):
+    axis = differences.plots(analysed(make, runs()))[0].figure.axes[0]
+    assert {text.get_text(): text.get_color() for text in axis.texts}["\N{MINUS SIGN}10.00"] == "white"
+    assert axis.texts[0].get_color() == "black"
+
+
+def test_a_significant_difference_carries_its_mark(make):
+    scores = {"pooler": [0.5 + i / 1000 for i in range(8)], "mean": [0.6 + i / 900 for i in range(8)]}
+    axis = differences.plots(analysed(make, runs(scores=scores)))[0].figure.axes[0]
+    assert texts(axis)[1].endswith("†")
+
+
+def ranked(make, tasks=4, heads=4):
+    names = ["pooler", "mean", "max", "cls"][:heads]
+    rng = np.random.default_rng(0)
+    results = [
+        make_result(f"task{t}", head, 0, 0.6 + 0.05 * i + rng.normal(0, 0.03))
+        for t in range(tasks)
+        for i, head in enumerate(names)
+    ]
+    return analysed(make, results)
+
+
+def test_the_critical_difference_is_a_bar_of_its_length(make):
+    analysis = ranked(make)
+    axis = critical_difference.plots(analysis)[0].figure.axes[0]
+    bar = next(line for line in axis.lines if line.get_label() == "critical difference")
+    # Demšar 2006, table 5: q at 0.05 of four classifiers is 2.569
+    assert np.ptp(bar.get_xdata()) == pytest.approx(2.569 * math.sqrt(4 * 5 / (6 * 4)), abs=1e-3)
+
+
+def test_heads_stand_at_their_mean_ranks(make):
+    analysis = ranked(make)
+    axis = critical_difference.plots(analysis)[0].figure.axes[0]
+    assert sorted(c.get_offsets()[0][0] for c in axis.collections) == pytest.approx(
+        sorted(analysis.over_tasks[0].ranks)
+    )
+
+
+def test_a_bar_joins_heads_that_do_not_differ_and_no_others(make):
+    names = ["pooler", "mean", "max", "cls"]
+    results = [make_result(f"t{t}", h, 0, 0.6 + 0.05 * i + t / 100) for t in range(8) for i, h in enumerate(names)]
+    axis = critical_difference.plots(analysed(make, results))[0].figure.axes[0]
+    joined = [line.get_xdata() for line in axis.lines if line.get_linewidth() == 3.5]
+    # Ranks 1 to 4 on each of 8 tasks; CD = 2.569 sqrt(20 / 48) = 1.66: only neighbours are joined.
+    assert sorted(tuple(x) for x in joined) == [(1, 2), (2, 3), (3, 4)]
+
+
+def test_two_heads_have_no_critical_difference_diagram(make):
+    assert critical_difference.plots(ranked(make, heads=2)) == []
+
+
+def test_one_task_has_no_critical_difference_diagram(make):
+    assert critical_difference.plots(ranked(make, tasks=1)) == []
+
+
+def test_the_learning_curve_is_the_mean_over_seeds_with_a_standard_deviation(make):
+    axis = curves.plots(analysed(make, runs()))[0].figure.axes[0]
+    line = next(line for line in axis.lines if line.get_label() == "pooler")
+    assert line.get_xdata().tolist() == [1, 2, 3]
+    assert line.get_ydata() == pytest.approx([0.70, 0.71, 0.72])  # the curve rises by 0.01 to the score
+    band = axis.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (pytest.approx(0.70 - 0.02), pytest.approx(0.72 + 0.02))
+
+
+def test_validations_within_an_epoch_are_shown_by_step(make):
+    curve = [{"epoch": 1, "step": s, "metrics": {"validation": {"accuracy": 0.5 + s / 100}}} for s in (5, 10)]
+    axis = curves.plots(analysed(make, runs(curve=curve)))[0].figure.axes[0]
+    assert axis.get_xlabel() == "step"
+    assert axis.lines[0].get_xdata().tolist() == [5, 10]
+
+
+def test_one_validation_is_no_curve(make):
+    curve = [{"epoch": 1, "step": 5, "metrics": {"validation": {"accuracy": 0.5}}}]
+    assert curves.plots(analysed(make, runs(curve=curve))) == []
+
+
+def test_layer_weights_are_shares_of_their_sum_a_line_a_seed(make):
+    recorded = [[0.2, 0.6, 1.2], [0.5, 0.5, 0.5]]
+    results = [
+        make_result("rte", "weighted_sum-mean", s, 0.7, layer_weights={"layers": [4, 5, 6], "weights": weights})
+        for s, weights in enumerate(recorded)
+    ]
+    axis = layer_weights.plots(analysed(make, results))[0].figure.axes[0]
+    lines = next(c for c in axis.collections if isinstance(c, LineCollection)).get_segments()
+    assert lines[0][:, 0].tolist() == [4, 5, 6]
+    assert lines[0][:, 1] == pytest.approx([0.1, 0.3, 0.6])
+    assert lines[1][:, 1] == pytest.approx([1 / 3] * 3)
+    mean = next(line for line in axis.lines if line.get_label() == "weighted_sum-mean")
+    assert mean.get_ydata() == pytest.approx([(0.1 + 1 / 3) / 2, (0.3 + 1 / 3) / 2, (0.6 + 1 / 3) / 2])
+
+
+def test_without_learned_layer_weights_there_is_no_figure_of_them(make):
+    assert layer_weights.plots(analysed(make, runs())) == []
+
+
+def test_cost_shows_mean_seconds_and_mean_score(make):
+    axis = cost.plots(analysed(make, runs()))[0].figure.axes[0]  # seconds 10, 11, 12
+    mean = next(c for c in axis.containers if c.get_label() == "mean")
+    assert (mean[0].get_xdata()[0], mean[0].get_ydata()[0]) == (11, pytest.approx(0.79))
+    across, up = (bar.get_segments()[0] for bar in mean[2])
+    assert across[:, 0].tolist() == [10, 12]
+    assert np.ptp(up[:, 1]) == pytest.approx(2 * np.std(SCORES["mean"], ddof=1))
+
+
+def test_a_setting_over_a_decade_is_shown_on_a_log_axis(make):
+    rates = (1e-5, 3e-5, 1e-4)
+    results = [make_result("rte", "mean", 0, 0.7 + i / 100, settings={"optimizer.lr": r}) for i, r in enumerate(rates)]
+    (plot,) = settings.plots(analysed(make, results))
+    (axis,) = plot.figure.axes
+    assert axis.get_xscale() == "log"
+    points = next(c for c in axis.collections if c.get_label() == "mean").get_offsets()
+    assert sorted(map(tuple, points)) == [(1e-5, 0.7), (3e-5, 0.71), (1e-4, 0.72)]
+    assert axis.xaxis.get_major_formatter()(1e-5) == "1e-05"
+
+
+def test_a_setting_of_less_than_a_decade_is_shown_on_a_plain_axis(make):
+    results = [make_result("rte", "mean", 0, 0.7, settings={"batch_size": b}) for b in (16, 32, 64)]
+    (plot,) = settings.plots(analysed(make, results))
+    assert plot.figure.axes[0].get_xscale() == "linear"
+
+
+def test_a_setting_that_only_tells_tasks_or_heads_apart_has_no_figure(make):
+    results = [
+        make_result("rte", head, s, 0.7, settings={"optimizer.lr": rate})
+        for head, rate in (("pooler", 1e-5), ("mean", 2e-5), ("max", 3e-5))
+        for s in range(3)
+    ]
+    assert settings.plots(analysed(make, results)) == []
+
+
+def test_a_head_has_one_colour_in_every_figure(make):
+    analysis = analysed(make, runs(["cola", "rte"]))
+    color = style.looks(analysis.heads)["mean"].color
+    curve = next(line for line in curves.plots(analysis)[0].figure.axes[0].lines if line.get_label() == "mean")
+    point = next(c for c in cost.plots(analysis)[0].figure.axes[0].containers if c.get_label() == "mean")[0]
+    axis = seeds.plots(analysis)[0].figure.axes[0]
+    row = [label.get_text() for label in axis.get_yticklabels()].index("mean")
+    offsets, colors = scatter(axis, "run").get_offsets(), scatter(axis, "run").get_facecolors()
+    in_row = {to_hex(c) for (_, y), c in zip(offsets, colors, strict=True) if round(y) == row}
+    assert {to_hex(curve.get_color()), to_hex(point.get_color()), *in_row} == {color.lower()}
+
+
+def test_twelve_heads_are_told_apart():
+    looks = style.looks([f"head{i}" for i in range(12)]).values()
+    assert len({(look.color, look.marker) for look in looks}) == 12
+    assert len({(look.color, str(look.line)) for look in looks}) == 12
+
+
+def test_sentence_and_token_heads_have_figures_of_their_own(make):
+    results = runs(["rte"]) + runs(["conll2003"], {"ner": (0.9, 0.91), "concat_last4-ner": (0.8, 0.82)})
+    names = [plot.name for plot in plots.draw(analysed(make, results))]
+    assert names[:4] == ["seeds_sentence", "seeds_token", "differences_sentence", "differences_token"]
+
+
+def test_an_experiment_of_failed_runs_alone_can_be_drawn(make):
+    names = [
+        plot.name for plot in plots.draw(analysed(make, [make_result("rte", h, 0, None) for h in ("cls", "mean")]))
+    ]
+    assert names == ["seeds", "differences"]
+
+
+def test_labels_are_no_formulas(make):
+    analysis = analysed(make, runs(scores={"pooler": (0.5,), "a$b_1$<i>": (0.6,)}))
+    svg = plots.draw(analysis)[0].svg()
+    assert "a$b_1$&lt;i&gt;" in svg
+
+
+SCRIPT = """
+import hashlib, sys
+from head2head.report import plots
+from head2head.report.analyse import analyse
+from head2head.report.analysis import Options
+from head2head.report.runs import load
+for plot in plots.draw(analyse(load("trial"), Options())):
+    print(plot.name, hashlib.sha256(plot.svg().encode()).hexdigest(), hashlib.sha256(plot.png()).hexdigest())
+"""
+
+
+def test_the_same_results_give_the_same_bytes_in_every_process(make):
+    weights = {"layers": [5, 6], "weights": [0.4, 0.6]}
+    make(runs([f"task{i}" for i in range(3)], layer_weights=weights))
+    once, again = (
+        subprocess.run([sys.executable, "-c", SCRIPT], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True,
+                       text=True, check=True).stdout
+        for seed in ("1", "2")
+    )  # fmt: skip
+    assert once == again
+    assert len(once.splitlines()) == 6
+
+
+def test_an_inline_figure_shares_no_id_with_another(make):
+    first, second = plots.draw(analysed(make, runs()))[:2]
+    ids = [set(re.findall(r' id="([^"]+)"', plots.figure.inline(plot.svg(), plot.name))) for plot in (first, second)]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+
+
+def test_every_reference_within_an_inline_figure_has_its_target(make):
+    for plot in plots.draw(analysed(make, runs())):
+        svg = plots.figure.inline(plot.svg(), plot.name)
+        assert set(re.findall(r'(?:href="|url\()#([^")]+)', svg)) <= set(re.findall(r' id="([^"]+)"', svg))
+
+
+def test_drawing_leaves_the_users_matplotlib_alone(make):
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    for plot in plots.draw(analysed(make, runs())):
+        plot.svg()
+    assert dict(matplotlib.rcParams) == before
+    assert not Path("plots").exists()
