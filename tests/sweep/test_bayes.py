@@ -9,8 +9,9 @@ import pytest
 from head2head.errors import UserError
 from head2head.results import Result
 from head2head.sweep import bayes, space
-from head2head.sweep.distributions import Choice, Range, parameter
+from head2head.sweep.distributions import Choice, Range
 from head2head.sweep.file import SweepFile
+from head2head.sweep.parameters import parameter
 from head2head.sweep.plan import Planner
 
 LR = Range("log_uniform_values", {"min": 1e-6, "max": 1e-1})

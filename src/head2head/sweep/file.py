@@ -13,9 +13,10 @@ import yaml
 
 from head2head.data.files import numbered_lines
 from head2head.errors import UserError, did_you_mean
-from head2head.sweep.distributions import Choice, Parameter, flatten, parameter
+from head2head.sweep.distributions import Choice, Parameter
 from head2head.sweep.hyperband import Hyperband
 from head2head.sweep.hyperband import parse as parse_hyperband
+from head2head.sweep.parameters import flatten, parameter
 
 KEYS = frozenset(
     "program method metric parameters command run_cap early_terminate name description project entity".split()
