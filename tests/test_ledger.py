@@ -160,3 +160,13 @@ def test_nothing_is_written_when_there_is_nothing_to_forget(ledger):
     before = ledger.path.stat()
     ledger.forget_failed(["a"])
     assert ledger.path.stat().st_ino == before.st_ino
+
+
+def test_a_run_that_was_stopped_early_is_only_given_where_that_is_wanted(tmp_path):
+    path = tmp_path / "results.jsonl"
+    Ledger(path).fold(result("a", stopped="hyperband"), result("b"))
+    assert set(Ledger(path).read()) == {"a", "b"}
+    whole = Ledger(path, stopped_too=False)
+    assert set(whole.read()) == {"b"}
+    whole.fold(result("c"))
+    assert set(Ledger(path).read()) == {"a", "b", "c"}

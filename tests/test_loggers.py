@@ -1,12 +1,11 @@
 """Curves go to metrics.csv and, when asked for, to TensorBoard and Weights & Biases (here offline)."""
 
-import json
-import struct
-
 import pytest
 
+import wandb_file
 from head2head import loggers
 from head2head.configuration import compose
+from head2head.finetuner import Diverged
 from head2head.run import run
 
 SMALL = [
@@ -46,36 +45,26 @@ def test_each_run_is_an_offline_wandb_run_of_its_own_and_the_user_is_told(tmp_pa
     assert len(list((tmp_path / "runs").glob("agreement/mean/*/wandb/offline-run-*/run-*.wandb"))) == 2
 
 
-def wandb_records(path):
-    """The records of an offline run's file: a LevelDB log of 32 KiB blocks behind a header of 7 bytes."""
-    content, position, whole = path.read_bytes(), 7, b""
-    while position < len(content):
-        if 32768 - position % 32768 < 7:  # too little is left in the block for a record's head
-            position += 32768 - position % 32768
-        length, kind = struct.unpack("<HB", content[position + 4 : position + 7])
-        whole += content[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # a whole record, or the last part of one
-            yield whole
-            whole = b""
-
-
 def test_wandb_has_the_resolved_configuration_under_a_key_of_its_own(tmp_path):
-    from wandb.proto import wandb_internal_pb2
-
-    result = go(tmp_path, "logger=wandb")
+    result = go(tmp_path, "logger=wandb", "logger.tags=[mine]", "experiment=trial")
     (path,) = (tmp_path / "runs").glob("agreement/mean/*/wandb/offline-run-*/run-*.wandb")
-    configuration, history = {}, []
-    for data in wandb_records(path):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        for update in [*record.run.config.update, *record.config.update]:
-            configuration[update.key or "/".join(update.nested_key)] = json.loads(update.value_json)
-        history += [item.key or "/".join(item.nested_key) for item in record.history.item]
-    assert configuration["resolved"]["seed"] == 0
-    assert configuration["key"] == result.key
-    assert "head" not in configuration  # a sweep's own key stays free
-    assert {"train/loss", "validation/accuracy", "score"} <= set(history)
+    stored = wandb_file.read(path)
+    assert stored["config"]["resolved"]["seed"] == 0
+    assert stored["config"]["key"] == result.key
+    assert "head" not in stored["config"]  # a sweep's own key stays free
+    assert {"train/loss", "validation/accuracy", "score"} <= set(stored["history"])
+    assert stored["summary"]["score"] == pytest.approx(result.score)
+    run = stored["run"]
+    assert (run.run_group, run.job_type, run.display_name) == ("trial", "train", "agreement/mean/0")
+    assert set(run.tags) == {"trial", "agreement", "mean", "mine"}
+    assert stored["exit"] == 0
+
+
+def test_a_run_that_diverges_is_marked_failed_at_wandb(tmp_path):
+    with pytest.raises(Diverged):
+        go(tmp_path, "logger=wandb", "optimizer.lr=1e30")
+    (path,) = (tmp_path / "runs").glob("agreement/mean/*/wandb/offline-run-*/run-*.wandb")
+    assert wandb_file.read(path)["exit"] == 1
 
 
 def test_without_login_wandb_goes_offline(monkeypatch, tmp_path):

@@ -18,10 +18,13 @@ class Ledger:
 
     A line holds the fields of result.json, without those settings that say only where files lie.
     Of several results of one run the best counts: finished before stopped early before failed.
+
+    Args:
+        stopped_too: whether `read` gives the runs that were stopped early.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, stopped_too: bool = True):
+        self.path, self.stopped_too = path, stopped_too
         self._seen: tuple[int, int, int] | None = None
         self._results: dict[str, Result] = {}
 
@@ -31,6 +34,9 @@ class Ledger:
         Raises:
             UserError: a line that is no result.
         """
+        return {key: r for key, r in self._all().items() if self.stopped_too or r.stopped is None}
+
+    def _all(self) -> dict[str, Result]:
         try:
             stat = self.path.stat()
         except FileNotFoundError:
@@ -38,7 +44,7 @@ class Ledger:
         seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         if seen != self._seen:
             self._results, self._seen = self._parsed(), seen
-        return dict(self._results)
+        return self._results
 
     def _parsed(self) -> dict[str, Result]:
         found: dict[str, Result] = {}
@@ -58,7 +64,7 @@ class Ledger:
     def fold(self, *results: Result) -> None:
         """Add results, all or none. Lines are kept in order: the file does not depend on which run came first."""
         with self._locked():
-            found = self.read()
+            found = dict(self._all())
             for result in results:
                 before = found.get(result.key)
                 if before is None or before.failed is not None or _rank(result) > _rank(before):
@@ -69,7 +75,7 @@ class Ledger:
         """Take out failed runs, which are to be run again."""
         again = set(keys)
         with self._locked():
-            found = self.read()
+            found = self._all()
             kept = [result for result in found.values() if result.failed is None or result.key not in again]
             if len(kept) < len(found):
                 self._write(kept)

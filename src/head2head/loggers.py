@@ -69,11 +69,12 @@ def wandb(
     entity: str | None = None,
     name: str | None = None,
     group: str | None = None,
+    job_type: str = "train",
     tags: Sequence[str] = (),
     offline: bool | None = None,
 ) -> Logger:
     """A W&B run, with the resolved configuration under the key `resolved`: the keys that a W&B sweep sets
-    are locked, so nothing else may be logged under their names.
+    are locked, so nothing else may be logged under their names. Experiment, task and head are tags, too.
 
     Raises:
         UserError: the package is not installed.
@@ -87,13 +88,14 @@ def wandb(
     if reason:
         print(f"W&B: offline ({reason}); send it later with: wandb sync {folder}/wandb/offline-run-*", flush=True)
     before = os.environ.get("WANDB_MODE")
+    own = [name for name in (config["experiment"], identity.task.name, identity.head) if name]
     logger = WandbLogger(
         project=project,
         entity=entity,
         name=name or f"{identity.task.name}/{identity.head}/{identity.seed}",
         group=group,
-        tags=list(tags) or None,
-        job_type="train",
+        tags=[tag[:64] for tag in dict.fromkeys([*own, *tags])],  # W&B takes no longer ones
+        job_type=job_type,
         save_dir=folder,
         offline=bool(reason),
         mode="offline" if reason else "disabled" if before == "disabled" else "online",

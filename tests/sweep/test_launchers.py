@@ -1,17 +1,18 @@
 """The same sweep by every launcher: the engines differ, the results do not."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 from project import Project
 
-pytest.importorskip("ray")
+ray = pytest.importorskip("ray")
 pytest.importorskip("submitit")
 
 SMALL = {"task": ["majority"], "head": ["mean", "max"], "seed": [0, 1]}
@@ -48,31 +49,24 @@ class Cluster:
     def __init__(self, folder: Path):
         self.folder = folder
         self.nodes: list[subprocess.Popen] = []
-        self.port = 16379 + os.getpid() % 2000
+        self.port = 20001 + os.getpid() % 5000  # Ray's workers take lower ones
 
     def start(self) -> None:
-        # Ray's own worker ports are drawn from a wide range; several clusters may run at once.
-        head = ["--head", f"--port={self.port}", "--include-dashboard=false", f"--temp-dir={self.folder}"]
-        for arguments in (head, [f"--address=127.0.0.1:{self.port}"]):
+        address = f"{ray.util.get_node_ip_address()}:{self.port}"
+        for where in ([f"--port={self.port}", "--head", "--include-dashboard=false"], [f"--address={address}"]):
             command = [str(Path(sys.executable).parent / "ray"), "start", "--block", "--num-cpus=1",
-                       "--object-store-memory=80000000", "--disable-usage-stats", *arguments]  # fmt: skip
-            out = (self.folder / f"node{len(self.nodes)}.log").open("w")
-            self.nodes.append(subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True))
-            self.wait_for(len(self.nodes))
-
-    def wait_for(self, count: int) -> None:
-        code = (
-            "import ray, sys, time\n"
-            f"ray.init(address='127.0.0.1:{self.port}', log_to_driver=False)\n"
-            f"end = time.time() + 60\n"
-            f"while sum(node['Alive'] for node in ray.nodes()) < {count}:\n"
-            "    assert time.time() < end\n"
-            "    time.sleep(0.2)\n"
-        )
-        for _ in range(30):
-            if subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120).returncode == 0:
-                return
-        raise AssertionError("the cluster did not come up")
+                       "--object-store-memory=80000000", "--disable-usage-stats", *where]  # fmt: skip
+            if "--head" in where:
+                command.append(f"--temp-dir={self.folder}")
+            log = self.folder / f"node{len(self.nodes)}.log"
+            with log.open("w") as out:
+                self.nodes.append(subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True))
+            end = time.monotonic() + 120
+            while "will now block forever" not in log.read_text():
+                assert self.nodes[-1].poll() is None, log.read_text()
+                assert time.monotonic() < end, log.read_text()
+                time.sleep(0.2)
+        self.address = address
 
     def kill(self, node: int) -> None:
         process = psutil.Process(self.nodes[node].pid)
@@ -90,9 +84,7 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(tmp_path_factory):
-    import tempfile
-
+def cluster():
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:  # sockets need a short path
         two = Cluster(Path(folder))
         try:
@@ -102,7 +94,44 @@ def cluster(tmp_path_factory):
             two.stop()
 
 
+NOTES_ITS_NODE = """
+import os, pathlib, ray
+from head2head.heads.pooling import Mean
+
+class Noting(Mean):
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **settings)
+        pathlib.Path("nodes").mkdir(exist_ok=True)
+        pathlib.Path("nodes", str(os.getpid())).write_text(ray.get_runtime_context().get_node_id())
+"""
+
+
 def nodes_of(place: Project) -> set[str]:
-    """The Ray nodes that the runs were on."""
-    lines = [json.loads(path.read_text()) for path in place.folder.glob("nodes/*.json")]
-    return {line["node"] for line in lines}
+    """The Ray nodes that runs have been on."""
+    return {path.read_text() for path in place.folder.glob("nodes/*")}
+
+
+def test_a_ray_cluster_gives_the_same_and_a_node_that_dies_half_way_does_not_stop_the_sweep(project, cluster, basic):
+    launcher = ["hydra/launcher=ray", f"hydra.launcher.ray.init.address={cluster.address}"]
+    place = project(**SMALL)
+    (place.folder / "own.py").write_text(NOTES_ITS_NODE)
+    (place.folder / "configs/head").mkdir(parents=True)
+    (place.folder / "configs/head/noting.yaml").write_text(
+        "defaults: [mean, _self_]\npool: {_target_: own.Noting, special_tokens: true}\n"
+    )
+    done = place.sweep(*launcher)
+    assert done.returncode == 0, done.stderr
+    assert place.outcome() == basic
+
+    sweep = place.start("head=noting", "seed=0,1,2,3,4,5", *launcher)
+    place.wait(lambda: len(nodes_of(place)) == 2 or sweep.poll() is not None)
+    cluster.kill(1)
+    out, err = sweep.communicate(timeout=400)
+    assert sweep.returncode == 0, out + err
+    assert "6 of 6 runs finished" in out
+    assert len(nodes_of(place)) == 2
+    noted = {r["seed"]: r["score"] for r in place.results() if r["head"] == "noting"}
+    assert sorted(noted) == [0, 1, 2, 3, 4, 5]
+    assert {seed: noted[seed] for seed in (0, 1)} == {
+        r["seed"]: r["score"] for r in place.results() if r["head"] == "mean"
+    }

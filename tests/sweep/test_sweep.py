@@ -9,6 +9,8 @@ import time
 import pytest
 from project import Project
 
+import wandb_file
+
 SMALL = {"task": ["majority"], "head": ["mean", "max"], "seed": [0, 1]}
 
 
@@ -163,3 +165,22 @@ def test_runs_that_raise_die_or_diverge_are_named_and_the_rest_is_finished(proje
         again = place.sweep("head=raises,mean", "retry=true")
         assert again.returncode == 0, again.stderr
         assert "2 of 2 runs finished: 1 now" in again.stdout
+
+
+def test_with_wandb_each_run_is_an_offline_run_of_its_own_with_all_that_came_out(project):
+    place = project(task=["majority"], head=["mean", "max"], seed=[0])
+    done = place.sweep("logger=wandb")
+    assert done.returncode == 0, done.stderr
+    assert "W&B: 2 runs are offline; send them with: wandb sync lightning_logs/*/*/*/wandb/offline-run-*" in done.stdout
+    stored = [wandb_file.read(path) for path in place.folder.glob("lightning_logs/*/*/*/wandb/offline-run-*/*.wandb")]
+    assert len(stored) == len(place.results()) == 2
+    results = {result["key"]: result for result in place.results()}
+    for run in stored:
+        result = results.pop(run["config"]["key"])
+        assert run["config"]["resolved"]["seed"] == 0
+        assert {"train/loss", "validation/accuracy", "score"} <= set(run["history"])
+        assert run["summary"]["score"] == pytest.approx(result["score"])
+        assert run["run"].run_group == "smoke"
+        assert run["run"].display_name == f"majority/{result['head']}/0"
+        assert run["exit"] == 0
+    assert not results

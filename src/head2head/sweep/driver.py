@@ -114,9 +114,9 @@ class Driver:
             held = claims.held(place)
             for run in runs:
                 claim, alive = held.get(run.key, (None, False))
-                if run.key in known or alive or (claim and claim.sweep != self.identifier):
+                if run.key in known or alive:
                     started = True
-                elif claim is not None:
+                elif claim is not None and claim.sweep == self.identifier:
                     started = True
                     self.losses[run.key] += 1
                     claims.release(place, run.key)

@@ -46,7 +46,7 @@ def job(config: DictConfig) -> float | None:
 
 def work(settings: dict[str, Any], planned: Planned, place: Path) -> float | None:
     """Do a claimed run, fold what came of it into the experiment's results, and release the claim."""
-    ledger = Ledger(folder_of(settings["experiment"]) / "results.jsonl")
+    ledger = Ledger(folder_of(settings["experiment"]) / "results.jsonl", bool(settings["early_terminate"]))
     try:
         known = ledger.read().get(planned.key)
         if known is None:

@@ -55,9 +55,10 @@ class Request:
         always = [*command, *data_dir(given), f"experiment={self.experiment}"]
         return Planner(self.file, parameters, [*always, *fixed], self.sweep_seed)
 
-    @property
+    @cached_property
     def ledger(self) -> Ledger:
-        return Ledger(folder_of(self.experiment) / "results.jsonl")
+        """The experiment's results; of runs that were stopped early only where the file says when to stop."""
+        return Ledger(folder_of(self.experiment) / "results.jsonl", self.file.hyperband is not None)
 
 
 def data_dir(given: set[str]) -> list[str]:

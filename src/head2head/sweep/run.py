@@ -101,6 +101,9 @@ def tell(
     else:
         print(f"nothing to do, no run started: all {len(mine)} runs have results; {request.ledger.path}")
     print(f"the comparison: head2head report {request.experiment}", flush=True)
+    if offline := sum(len(list(Path(r.folder).glob("wandb/offline-run-*"))) for r in mine if r.folder):
+        place = request.planner.output_dir / "*/*/*/wandb/offline-run-*"
+        print(f"W&B: {offline} runs are offline; send them with: wandb sync {place}", flush=True)
     for result in failed:
         print(f"failed: {line(result)}" + (f" · {result.folder}" if result.folder else ""), file=sys.stderr)
     if failed:

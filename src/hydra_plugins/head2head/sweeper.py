@@ -14,7 +14,6 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-
 # overrides: for the runs, beside those on Hydra's command line; a value may be several.
 ConfigStore.instance().store(
     group="hydra/sweeper",
