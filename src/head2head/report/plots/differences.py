@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -72,7 +71,7 @@ def differences(analysis: Analysis, kind: data.Kind) -> np.ndarray:
     return means.to_numpy() - np.array(references)
 
 
-def _luminance(rgba: Sequence[float]) -> float:
+def _luminance(rgba: np.ndarray) -> float:
     """Relative luminance of an sRGB colour (WCAG 2.2)."""
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgba[:3])
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

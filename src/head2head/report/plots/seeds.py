@@ -35,7 +35,7 @@ def _plot(analysis: Analysis, kind: data.Kind, name: str) -> Plot:
         _panel(axis, frame[frame["task"] == task], analysis, task, kind.heads)
     axes[0].set_yticks(range(len(kind.heads)), [style.wrapped(head) for head in kind.heads])
     axes[0].set_ylim(len(kind.heads) - 0.5, -0.5)
-    _legend(figure, analysis, frame)
+    _legend(figure, analysis, frame, baseline=any(axis.get_lines() for axis in axes))
     level = f"{100 * (1 - analysis.options.alpha):g} %"
     return Plot(
         name=name,
@@ -110,14 +110,15 @@ def _heights(seeds: pd.Series) -> dict[int, float]:
     return {seed: float(levels[i * step % len(numbers)]) for i, seed in enumerate(numbers)}
 
 
-def _legend(figure: Figure, analysis: Analysis, frame: pd.DataFrame) -> None:
+def _legend(figure: Figure, analysis: Analysis, frame: pd.DataFrame, baseline: bool) -> None:
     entries = [("one run", Line2D([], [], color=style.GREY, marker="o", linestyle="", markersize=4))]
     if (analysis.cells["n"] > 1).any():
         mean = Line2D([], [], color="black", marker="D", markerfacecolor="white", markersize=5, linewidth=1.4)
         entries.append((f"mean, {100 * (1 - analysis.options.alpha):g} % interval", mean))
     if frame["collapsed"].any():
         entries.append(("collapsed run", Line2D([], [], color=style.GREY, marker="x", linestyle="", markersize=5)))
-    entries.append(("majority baseline", Line2D([], [], color=style.GREY, linestyle=(0, (4, 3)), linewidth=1.1)))
+    if baseline:
+        entries.append(("majority baseline", Line2D([], [], color=style.GREY, linestyle=(0, (4, 3)), linewidth=1.1)))
     style.legend(figure, entries)
 
 
