@@ -6,6 +6,7 @@ the jobs where it is called. In a process of its own all that cannot hurt the sw
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -69,7 +70,18 @@ def _work(launch: Launch, runs: Sequence[Sequence[str]], first: int, log: Path, 
         except BaseException:
             traceback.print_exc()
             _leave_nothing(1)
+        _say_goodbye()
         _leave_nothing(0)
+
+
+def _say_goodbye(patience: float = 60.0) -> None:
+    """Do what Python does at the end of a program, and leaves out at the end of a forked process: W&B sends
+    off what it has, Ray and pools shut down."""
+    timer = threading.Timer(patience, _leave_nothing, (0,))
+    timer.daemon = True
+    timer.start()
+    atexit._run_exitfuncs()
+    timer.cancel()
 
 
 def _leave_nothing(status: int) -> NoReturn:
