@@ -133,7 +133,8 @@ def test_what_cannot_change_a_result_is_not_in_the_key(override):
 @pytest.mark.parametrize(
     "override",
     ["seed=1", "head=max", "optimizer.lr=2e-3", "trainer.precision=bf16-mixed", "batch_size=16", "task.max_length=32",
-     "trainer.accumulate_grad_batches=2", "encoder.frozen=true", "head.dropout=0.2", "trainer.max_epochs=9"],
+     "trainer.accumulate_grad_batches=2", "encoder.frozen=true", "head.dropout=0.2", "trainer.max_epochs=9",
+     "cls_shortcut=false"],
 )  # fmt: skip
 def test_what_can_change_a_result_is_in_the_key(override):
     assert key() != key(override)
@@ -163,6 +164,19 @@ def test_the_key_follows_the_content_of_an_encoder_folder(tmp_path):
         return key("encoder=any", f"encoder.name={tmp_path / name}")
 
     assert key_of("a", 0) == key_of("b", 0) != key_of("c", 1)
+
+
+@pytest.mark.parametrize("head", ["cls", "pooler"])
+def test_the_cls_shortcut_changes_no_score_without_dropout(head, tmp_path):
+    exact = ["trainer.precision=64-true", "+encoder.config.hidden_dropout_prob=0",
+             "+encoder.config.attention_probs_dropout_prob=0", f"head={head}"]  # fmt: skip
+    logits = []
+    for shortcut in ("true", "false"):
+        folder = folder_of(tmp_path, go(tmp_path, *exact, f"cls_shortcut={shortcut}"))
+        logits.append(pd.read_parquet(folder / "predictions-validation.parquet")["logits"].tolist())
+    torch.testing.assert_close(*map(torch.tensor, logits), rtol=0, atol=1e-6)
+    with pytest.raises(UserError, match="cls_shortcut=maybe: true or false"):
+        go(tmp_path, "cls_shortcut=maybe")
 
 
 @pytest.mark.parametrize("head", sorted(options("head")))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from head2head.errors import UserError
+from head2head.first_token import FirstTokenLayer, can_read_first_token
 
 # Families whose layers are a plain stack in `encoder.layer` or `transformer.layer`: layers above
 # the highest one that is read can be dropped without changing those below.
@@ -56,16 +57,20 @@ class Needs:
     """What a head reads of the encoder; nothing else is computed or kept.
 
     layers: numbers of the hidden states (0 = embeddings).
+    first_only: no token but the first one is read, and no layer but one. An encoder that can do so then
+        computes only that token in this layer.
     """
 
     layers: frozenset[int]
     pooler: bool = False
     attentions: bool = False
+    first_only: bool = False
 
 
 @dataclass(frozen=True)
 class EncoderOutput:
-    """The encoder's outputs for a batch of B sequences of T word pieces.
+    """The encoder's outputs for a batch of B sequences of T word pieces; where only the first token of each was
+    computed, T is 1, in the masks too.
 
     attention_mask: (B, T), 1 where there is a token.
     special_tokens_mask: (B, T), 1 at [CLS], [SEP] and their kin.
@@ -140,6 +145,11 @@ def first_token(mask: Tensor) -> Tensor:
     return mask.to(torch.uint8).argmax(dim=1)
 
 
+def cut_to(position: Tensor, mask: Tensor) -> Tensor:
+    """(B, 1): a mask (B, T) at one position (B,) of each row."""
+    return mask.gather(1, position.unsqueeze(1))
+
+
 def spec_of(config: Any) -> EncoderSpec:
     """Sizes from a transformers configuration, under the names its family uses.
 
@@ -203,6 +213,8 @@ class Encoder(nn.Module):
             if self.family in STACKED and not needs.attentions:
                 self.depth = max(needs.layers, default=0)
                 del layer_stack(model)[self.depth :]
+        if needs.first_only and self.depth and can_read_first_token(model):
+            layer_stack(model)[-1] = FirstTokenLayer(layer_stack(model)[-1])
         self.model = model
         self.frozen = frozen
         self._freeze()
@@ -261,6 +273,12 @@ class Encoder(nn.Module):
         if self.family in {"bert", "electra"}:
             # The library counts positions from the left edge, which is wrong under left padding.
             inputs["position_ids"] = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
+        if self.layers and isinstance(self.layers[-1], FirstTokenLayer):
+            position = first_token(attention_mask)
+            self.layers[-1].position = position
+            attention_mask = cut_to(position, attention_mask)
+            if special_tokens_mask is not None:
+                special_tokens_mask = cut_to(position, special_tokens_mask)
         several = self.needs.layers != {self.depth}
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.frozen is not True):
             output = self.model(

@@ -52,7 +52,7 @@ def identify(config: dict[str, Any]) -> Identity:
 
 
 def check_numbers(config: dict[str, Any]) -> None:
-    """Check the numbers and folders of the configuration's top level.
+    """Check the numbers, switches and folders of the configuration's top level.
 
     Raises:
         UserError: one is none, or too small.
@@ -66,6 +66,8 @@ def check_numbers(config: dict[str, Any]) -> None:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise UserError(f"{name}={value}: a whole number, {least} or above")
+    if not isinstance(config["cls_shortcut"], bool):
+        raise UserError(f"cls_shortcut={config['cls_shortcut']}: true or false")
 
 
 def complete(config: dict[str, Any], task: Task) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,8 +172,9 @@ def build_parts(config: dict[str, Any], identity: Identity) -> Parts:
     encoder_config = config["encoder"]
     checkpoint = Checkpoint(encoder_config["name"], encoder_config["revision"], encoder_config["config"])
     head = build_head(config, checkpoint, task.num_outputs, identity.seed)
+    needs = head.needs if config["cls_shortcut"] else replace(head.needs, first_only=False)
     with seeded(identity.seed, "pooler"):
-        encoder = load_encoder(checkpoint, head.needs, encoder_config["frozen"], encoder_config["reinit_pooler"])
+        encoder = load_encoder(checkpoint, needs, encoder_config["frozen"], encoder_config["reinit_pooler"])
     if task.max_length > encoder.max_length:
         raise UserError(
             f"task.max_length={task.max_length}: the encoder reads at most {encoder.max_length} word pieces"

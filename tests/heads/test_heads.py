@@ -319,7 +319,8 @@ def test_new_linear_layers_start_as_berts_do():
 def test_needs_are_the_layers_read_and_the_pooler_only_for_its_head():
     spec = EncoderSpec(hidden_size=2, num_layers=12)
     assert SentenceHead(WeightedSum, Mean, Linear, spec, 2).needs == Needs(frozenset({9, 10, 11, 12}))
-    assert SentenceHead(Layer, Pooler, Linear, spec, 2).needs == Needs(frozenset({12}), pooler=True)
+    assert SentenceHead(Layer, Pooler, Linear, spec, 2).needs == Needs(frozenset({12}), pooler=True, first_only=True)
+    assert SentenceHead(Layer, Cls, Linear, spec, 2).needs == Needs(frozenset({12}), first_only=True)
     assert TokenHead(functools.partial(Layer, index=-2), Linear, spec, 2).needs == Needs(frozenset({11}))
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from head2head.encoder import EncoderOutput, EncoderSpec, Needs
 from head2head.errors import UserError
 from head2head.heads.classifiers import Classifier
-from head2head.heads.layers import Layers
+from head2head.heads.layers import Layer, Layers
 from head2head.heads.pooling import Pool, wide
 
 
@@ -45,7 +45,9 @@ class SentenceHead(nn.Module):
     @property
     def needs(self) -> Needs:
         """What the encoder has to compute for this head."""
-        return Needs(frozenset(self.layers.reads), pooler=self.pool.needs_pooler)
+        # Without the special tokens the first one is another.
+        first = self.pool.first_only and self.pool.special_tokens and type(self.layers) is Layer
+        return Needs(frozenset(self.layers.reads), pooler=self.pool.needs_pooler, first_only=first)
 
     def forward(self, output: EncoderOutput) -> Tensor:
         """(B, C) logits."""

@@ -18,10 +18,14 @@ class Pool(nn.Module):
         special_tokens: pool [CLS] and [SEP] with the rest, as sentence-transformers does; False leaves
             them out. Pools that read one given token ignore it.
 
-    Attribute `size` is the width D of what comes out.
+    Attributes:
+        size: width D of what comes out.
+        needs_pooler: it reads what the encoder's own pooler gives.
+        first_only: it reads no token but the first unmasked one, so that no other need be computed.
     """
 
     needs_pooler = False
+    first_only = False
 
     def __init__(self, size: int, special_tokens: bool = True):
         super().__init__()
@@ -43,6 +47,7 @@ class Pooler(Pool):
     """
 
     needs_pooler = True
+    first_only = True
 
     def forward(self, tokens: Tensor, mask: Tensor, pooler_output: Tensor | None = None) -> Tensor:
         if pooler_output is None:
@@ -52,6 +57,8 @@ class Pooler(Pool):
 
 class Cls(Pool):
     """The hidden state of the first unmasked token; right under left padding too."""
+
+    first_only = True
 
     def forward(self, tokens: Tensor, mask: Tensor, pooler_output: Tensor | None = None) -> Tensor:
         first = tokens[torch.arange(len(tokens), device=tokens.device), first_token(mask)]
