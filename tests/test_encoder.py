@@ -139,6 +139,13 @@ def test_layers_above_the_highest_one_read_are_dropped_and_change_nothing(layers
         assert torch.equal(output.hidden_state(layer)[real], own_states(model)[layer][real])
 
 
+def test_hidden_states_that_are_not_read_are_not_kept():
+    part, kept = encoder(bert(), {1, 3}), []
+    part.model.register_forward_hook(lambda _model, _inputs, output: kept.append(output.hidden_states))
+    read(part)
+    assert [state is not None for state in kept[0]] == [False, True, False, True]
+
+
 def test_a_lower_layer_read_together_with_attentions_is_that_layer():
     model = bert(attention="eager")
     output = read(encoder(model, {2}, attentions=True))

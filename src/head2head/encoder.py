@@ -279,7 +279,8 @@ class Encoder(nn.Module):
             attention_mask = cut_to(position, attention_mask)
             if special_tokens_mask is not None:
                 special_tokens_mask = cut_to(position, special_tokens_mask)
-        several = self.needs.layers != {self.depth}
+        # Given as numbers, the other states are let go as soon as the next layer has read them.
+        several = sorted(self.needs.layers) if self.needs.layers != {self.depth} else False
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.frozen is not True):
             output = self.model(
                 **inputs, output_hidden_states=several, output_attentions=self.needs.attentions, return_dict=True
