@@ -66,8 +66,9 @@ def check_numbers(config: dict[str, Any]) -> None:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise UserError(f"{name}={value}: a whole number, {least} or above")
-    if not isinstance(config["cls_shortcut"], bool):
-        raise UserError(f"cls_shortcut={config['cls_shortcut']}: true or false")
+    for name in ("cls_shortcut", "fast_dropout"):
+        if not isinstance(config[name], bool):
+            raise UserError(f"{name}={config[name]}: true or false")
 
 
 def complete(config: dict[str, Any], task: Task) -> dict[str, Any]:

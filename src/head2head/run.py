@@ -22,6 +22,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from head2head import results
 from head2head.checkpoint import Checkpoint, load_encoder
 from head2head.data.datamodule import DataModule
+from head2head.dropout import use_fast_dropout
 from head2head.early_stopping import Hyperband
 from head2head.errors import UserError
 from head2head.finetuner import Diverged, FineTuner, Gold
@@ -175,6 +176,8 @@ def build_parts(config: dict[str, Any], identity: Identity) -> Parts:
     needs = head.needs if config["cls_shortcut"] else replace(head.needs, first_only=False)
     with seeded(identity.seed, "pooler"):
         encoder = load_encoder(checkpoint, needs, encoder_config["frozen"], encoder_config["reinit_pooler"])
+    if config["fast_dropout"]:
+        use_fast_dropout(encoder.model)
     if task.max_length > encoder.max_length:
         raise UserError(
             f"task.max_length={task.max_length}: the encoder reads at most {encoder.max_length} word pieces"
