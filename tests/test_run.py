@@ -173,7 +173,7 @@ def test_the_cls_shortcut_changes_no_score_without_dropout(head, tmp_path):
     logits = []
     for shortcut in ("true", "false"):
         folder = folder_of(tmp_path, go(tmp_path, *exact, f"cls_shortcut={shortcut}"))
-        logits.append(pd.read_parquet(folder / "predictions-validation.parquet")["logits"].tolist())
+        logits.append(pd.read_parquet(folder / "predictions-validation.parquet")["logits"].map(list).tolist())
     torch.testing.assert_close(*map(torch.tensor, logits), rtol=0, atol=1e-6)
     with pytest.raises(UserError, match="cls_shortcut=maybe: true or false"):
         go(tmp_path, "cls_shortcut=maybe")

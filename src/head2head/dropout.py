@@ -60,7 +60,7 @@ def attention(
     return context.transpose(1, 2).contiguous(), None
 
 
-def use_fast_dropout(model: nn.Module) -> None:
+def use_fast_dropout(model: Any) -> None:
     """Replace the dropout of a BertModel with SDPA attention; leave other models as they are."""
     if type(model) is not BertModel or model.config._attn_implementation != "sdpa":
         return

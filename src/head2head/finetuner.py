@@ -109,7 +109,7 @@ class FineTuner(pl.LightningModule):
         self._step_loss = self._step_loss + share.detach()
         if (batch_idx + 1) % accumulate == 0:
             # Lightning takes a millisecond for a value that it then writes only every so many steps.
-            every = self.trainer.log_every_n_steps
+            every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
             if (every and (self.global_step + 1) % every == 0) or self.trainer.is_last_batch:
                 distributed = self.trainer.world_size > 1
                 self.log("train/loss", self._step_loss, prog_bar=True, batch_size=1, sync_dist=distributed)

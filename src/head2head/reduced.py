@@ -35,7 +35,8 @@ class ReducedEmbedding(nn.Embedding):
         rows = torch.full((whole.num_embeddings,), -1)
         rows[kept] = torch.arange(len(kept))
         weight = whole.weight.detach()[kept]
-        super().__init__(*weight.shape, None if padding is None else int(rows[padding]), _weight=weight)
+        padding_row = None if padding is None else int(rows[padding])
+        super().__init__(len(kept), whole.embedding_dim, padding_row, _weight=weight)
         self.kept = kept
         self.rows = nn.Buffer(rows, persistent=False)
 
@@ -47,7 +48,7 @@ class Decay:
     """What AdamW's weight decay multiplies a row without gradient by: the product over the steps of
     1 - learning rate x weight decay (Loshchilov and Hutter 2019, algorithm 2)."""
 
-    def __init__(self, parameter: nn.Parameter):
+    def __init__(self, parameter: Tensor):
         self.parameter = parameter
         self.product = 1.0
 
