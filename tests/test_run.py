@@ -134,7 +134,7 @@ def test_what_cannot_change_a_result_is_not_in_the_key(override):
     "override",
     ["seed=1", "head=max", "optimizer.lr=2e-3", "trainer.precision=bf16-mixed", "batch_size=16", "task.max_length=32",
      "trainer.accumulate_grad_batches=2", "encoder.frozen=true", "head.dropout=0.2", "trainer.max_epochs=9",
-     "cls_shortcut=false", "fast_dropout=false"],
+     "cls_shortcut=true", "fast_dropout=true"],
 )  # fmt: skip
 def test_what_can_change_a_result_is_in_the_key(override):
     assert key() != key(override)

@@ -26,6 +26,8 @@ NOT_IN_KEY = frozenset(
         *("experiment", "plan", "early_terminate"),
     }
 )
+# Shortcuts that change random streams: a run without them has the key that it had before there were any.
+SHORTCUTS = frozenset({"cls_shortcut", "fast_dropout"})
 TRAINER_NOT_IN_KEY = frozenset({"enable_progress_bar", "log_every_n_steps", "profiler"})
 
 
@@ -148,7 +150,8 @@ def relevant(config: Mapping[str, Any], places: frozenset[str]) -> dict[str, Any
     Args:
         places: keys of `config["task"]` that only say where data lie.
     """
-    kept: dict[str, Any] = {name: value for name, value in config.items() if name not in NOT_IN_KEY}
+    off = {name for name in SHORTCUTS if not config.get(name)}
+    kept: dict[str, Any] = {name: value for name, value in config.items() if name not in NOT_IN_KEY | off}
     kept["task"] = {name: value for name, value in config["task"].items() if name not in places}
     kept["trainer"] = {name: v for name, v in config["trainer"].items() if name not in TRAINER_NOT_IN_KEY}
     return kept
