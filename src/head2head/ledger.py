@@ -52,12 +52,12 @@ class Ledger:
             if not line.strip():
                 continue
             try:
-                result = Result(**json.loads(line))
+                result = _checked(Result(**json.loads(line)))
             except (ValueError, TypeError) as error:  # ValueError: neither JSON nor UTF-8
                 raise UserError(
                     f"{self.path}:{number}: not a result of this version of head2head: {error}; remove the line"
                 ) from None
-            if result.key not in found or _rank(result) >= _rank(found[result.key]):
+            if result.key not in found or rank(result) >= rank(found[result.key]):
                 found[result.key] = result
         return found
 
@@ -67,7 +67,7 @@ class Ledger:
             found = dict(self._all())
             for result in results:
                 before = found.get(result.key)
-                if before is None or before.failed is not None or _rank(result) > _rank(before):
+                if before is None or before.failed is not None or rank(result) > rank(before):
                     found[result.key] = result
             self._write(found.values())
 
@@ -90,6 +90,22 @@ class Ledger:
         write_atomically(self.path, "".join(lines))
 
 
-def _rank(result: Result) -> int:
+def _checked(result: Result) -> Result:
+    """A result whose fields can be relied on.
+
+    Raises:
+        ValueError: they cannot be.
+    """
+    for name in ("key", "task", "head", "metric", "split"):
+        if not isinstance(getattr(result, name), str):
+            raise ValueError(f"{name} is no text")
+    if not isinstance(result.seed, int) or not isinstance(result.config, dict):
+        raise ValueError("seed or config is of the wrong type")
+    if result.failed is None and not isinstance(result.score, (int, float)):
+        raise ValueError("it has neither a score nor a reason for having none")
+    return result
+
+
+def rank(result: Result) -> int:
     """How much a result is worth: scores of a whole run, of a part of it, or none."""
     return 0 if result.failed is not None else 1 if result.stopped is not None else 2

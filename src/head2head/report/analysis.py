@@ -38,14 +38,15 @@ class Analysis:
     tasks, heads: labels in the order of tables.
     references: task -> head that the others are compared with.
     cells: one row a task and head, also where there is no run. task, head, metric, split; n (finished
-        runs), failed, collapsed, not_above_baseline (counts); mean, std (n - 1 in the denominator; NaN for
+        runs), failed, stopped, collapsed, not_above_baseline (counts; the runs that were
+        stopped early or collapsed have scores, which count); mean, std (n - 1 in the denominator; NaN for
         n = 1), ci_low, ci_high (bootstrap; NaN for n = 1), baseline; rank (of the mean in the task, 1 is
         best), best (has the task's highest mean), mark ("above" or "below" the reference, else "").
         Numbers are NaN where n = 0.
     comparisons: one row a comparison, paired by seed. task, reference, head, n (common seeds), difference
         (head minus reference), ci_low, ci_high (of the mean difference), p (two-sided), exact (all sign
         flips were counted), family (size m), p_holm, significant (p_holm < alpha), floor (smallest p_holm
-        that n seeds can give: m 2 / 2^n), seeds_needed (for 80 % power at the observed effect; NaN where
+        that the pairs of the task can give: Holm's correction of 2 / 2^n), seeds_needed (for 80 % power at the observed effect; NaN where
         no number would do).
     over_tasks: one entry for sentence heads and one for token heads, where there are at least two tasks
         and two heads with all their scores.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,7 +44,9 @@ def label(results: Sequence[Result]) -> Labels:
             continue
         by_head = _decided(values, heads, *shown.values())
         if not by_head and _decided(values, tasks, heads, *shown.values()):
-            remarks.append(f"{name} differs between heads and tasks: {', '.join(sorted(set(values)))}.")
+            remarks.append(
+                f"{name} differs between heads and tasks: {', '.join(sorted(set(values), key=lambda value: _numbered(name, value)))}."
+            )
         else:
             shown[name] = values
     return Labels(tasks, _extended(heads, shown), remarks)
@@ -72,10 +75,22 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str
             yield prefix + name, value if isinstance(value, str) else json.dumps(value)
 
 
-def head_order(head: str) -> tuple[int, str, str]:
-    """Where a head stands in tables: the usual ones first, the rest by name."""
+def head_order(head: str) -> tuple[Any, ...]:
+    """Where a head stands in tables: the usual ones first, the rest by name; settings by their values."""
     base = head.partition(SEPARATOR)[0]
-    return (ORDER.index(base) if base in ORDER else len(ORDER), base, head)
+    return (ORDER.index(base) if base in ORDER else len(ORDER), natural(head))
+
+
+def natural(label: str) -> tuple[tuple[str, float, str], ...]:
+    """A key that sorts labels by their parts, and `lr=1e-05` before `lr=3e-05` before `lr=0.0001`."""
+    return tuple(_numbered(*part.partition("=")[::2]) for part in label.split(SEPARATOR))
+
+
+def _numbered(name: str, value: str) -> tuple[str, float, str]:
+    try:
+        return (name, float(value), value)
+    except ValueError:
+        return (name, math.inf, value)
 
 
 def _compared(name: str) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from head2head.errors import UserError, did_you_mean
-from head2head.report.labels import Labels, head_order, label
+from head2head.ledger import Ledger, rank
+from head2head.report.labels import Labels, head_order, label, natural
 from head2head.results import Result
 
 EXPERIMENTS = Path("experiments")
@@ -25,8 +24,8 @@ class Experiment:
     """The runs of an experiment.
 
     folder: experiments/NAME.
-    results: one a run: where a key occurs several times a finished run comes before a failed one, then the
-        last line. Sorted, so that the order in which runs ended changes nothing.
+    results: one a task, head and seed; of several a finished one, then one of the latest version of results, then
+        the last line. Sorted, so that the order in which runs ended changes nothing.
     labels: what each run is called in tables, in the order of `results`.
     remarks: sentences about what was left out or differs between runs.
     """
@@ -46,7 +45,7 @@ class Experiment:
         kind: "sentence" or "token".
         base: the head's label without such settings.
         score, best_score: primary metric on `split`, of the last and the best epoch; NaN of failed runs.
-        failed: why, or None.
+        failed: why, or None. stopped: why a run with a score ended early, or None.
         collapsed, above_baseline: False of failed runs.
         baseline: the majority baseline's primary metric on `split`.
         """
@@ -54,12 +53,12 @@ class Experiment:
             _row(result, task, head)
             for result, task, head in zip(self.results, self.labels.tasks, self.labels.heads, strict=True)
         ]
-        return pd.DataFrame(rows).astype({"failed": object, "git_commit": object, "folder": object})
+        return pd.DataFrame(rows).astype({"failed": object, "stopped": object, "git_commit": object, "folder": object})
 
     @property
     def tasks(self) -> list[str]:
         """Labels of the tasks, in the order of tables."""
-        return sorted(set(self.labels.tasks))
+        return sorted(set(self.labels.tasks), key=natural)
 
     @property
     def heads(self) -> list[str]:
@@ -79,78 +78,33 @@ def load(name: str) -> Experiment:
         known = sorted(found.parent.name for found in EXPERIMENTS.glob(f"*/{RESULTS}"))
         hint = did_you_mean(name, known) if known else f"there is no {EXPERIMENTS}/NAME/{RESULTS} here"
         raise UserError(f"unknown experiment {name!r}; {hint}")
-    found = [result for _, result in read_lines(path)] if path.is_file() else []
+    found = [_finite(result) for result in Ledger(path).read().values()]
     if not found:
         raise UserError(f"{folder}: no results yet; `python sweep.py experiment={name}` makes them")
-    by_key: dict[Any, Result] = {}
-    for result in found:
-        _keep(by_key, result.key, result)
-    labels = label(list(by_key.values()))
-    by_cell: dict[Any, Result] = {}
+    labels = label(found)
+    by_cell: dict[tuple[str, str, int], Result] = {}
     names: dict[str, tuple[str, str]] = {}
-    for result, task, head in zip(by_key.values(), labels.tasks, labels.heads, strict=True):
-        _keep(by_cell, (task, head, result.seed), result)
+    for result, task, head in zip(found, labels.tasks, labels.heads, strict=True):
         names[result.key] = (task, head)
+        other = by_cell.get((task, head, result.seed))
+        if other is None or (rank(result), result.version) >= (rank(other), other.version):
+            by_cell[task, head, result.seed] = result
     remarks = list(labels.remarks)
-    if lost := len(by_key) - len(by_cell):
+    if lost := len(found) - len(by_cell):
         remarks.append(
-            "Results left out, as a later line has the same task, head and seed under another key (other data, "
-            f"another version of head2head, or a setting that labels do not show): {lost}."
+            "Results left out, as another line has the same task, head and seed under another key (other data, "
+            f"another version of head2head, or a setting that labels do not show) and stands further down: {lost}."
         )
-    results = sorted(by_cell.values(), key=lambda r: (names[r.key][0], head_order(names[r.key][1]), r.seed, r.key))
+    results = sorted(by_cell.values(), key=lambda r: (natural(names[r.key][0]), head_order(names[r.key][1]), r.seed))
     tasks, heads = ([names[result.key][i] for result in results] for i in (0, 1))
     return Experiment(name, folder, results, Labels(tasks, heads), remarks)
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, Result]]:
-    """The results in a file, with the numbers of their lines.
-
-    Raises:
-        UserError: a line is no result.
-    """
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                yield number, _checked(Result(**json.loads(line)))
-            except (ValueError, TypeError, KeyError) as error:
-                why = "not JSON" if isinstance(error, json.JSONDecodeError) else str(error)
-                raise UserError(
-                    f"{path}:{number}: not a result of this version of head2head ({why}); "
-                    "delete the line, and the sweep runs it again"
-                ) from None
-
-
-def _checked(result: Result) -> Result:
-    """A result whose fields can be relied on; one whose score is not finite counts as failed.
-
-    Raises:
-        ValueError, KeyError: they cannot be.
-    """
-    for name in ("key", "task", "head", "metric", "split"):
-        if not isinstance(getattr(result, name), str):
-            raise ValueError(f"{name} is no text")
-    if not isinstance(result.seed, int) or not isinstance(result.config, dict):
-        raise ValueError("seed or config is of the wrong type")
-    if result.failed is not None:
-        result.score = None
-        return result
-    if not isinstance(result.score, (int, float)):
-        raise ValueError("it has neither a score nor `failed`")
-    if not math.isfinite(result.score):
-        result.score, result.failed = None, f"its score is {result.score}"
-        return result
-    if not isinstance(result.baseline.get(result.split, {}).get(result.metric), (int, float)):
-        raise ValueError(f"it has no baseline of {result.metric} on {result.split}")
+def _finite(result: Result) -> Result:
+    """The same; as failed where its score is infinite or no number."""
+    if result.failed is None and result.score is not None and not math.isfinite(result.score):
+        return replace(result, score=None, failed=f"its score is {result.score}")
     return result
-
-
-def _keep(kept: dict[Any, Result], key: Any, result: Result) -> None:
-    """Keep a result unless it has failed where an earlier one has not."""
-    if result.failed is None or key not in kept or kept[key].failed is not None:
-        kept.pop(key, None)  # to the end, where the line stands
-        kept[key] = result
 
 
 def _row(result: Result, task: str, head: str) -> dict[str, Any]:
@@ -167,6 +121,7 @@ def _row(result: Result, task: str, head: str) -> dict[str, Any]:
         "score": math.nan if failed else result.score,
         "best_score": math.nan if failed or best is None else best,
         "failed": result.failed,
+        "stopped": None if failed else result.stopped,
         "collapsed": not failed and bool(result.collapsed),
         "above_baseline": not failed and bool(result.above_baseline),
         "baseline": result.baseline.get(result.split, {}).get(result.metric, math.nan),

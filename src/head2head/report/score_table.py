@@ -35,11 +35,11 @@ def scores(analysis: Analysis) -> Table:
 
 
 def score(cell: Any, usual: int) -> Cell:
-    """One cell: `88.1 ± 0.4† (n=3) (1 collapsed) (1 failed)`, `3 failed`, or a dash."""
+    """One cell: `88.1 ± 0.4† (n=3) (1 collapsed) (1 stopped early) (1 failed)`, `3 failed`, or a dash."""
     if not cell.n:
         return Cell(f"{cell.failed} failed" if cell.failed else NONE)
     spread = "" if math.isnan(cell.std) else f" ± {percent(cell.std)}"
-    counts = [(cell.collapsed, "collapsed"), (cell.failed, "failed")]
+    counts = [(cell.collapsed, "collapsed"), (cell.stopped, "stopped early"), (cell.failed, "failed")]
     rest = spread + MARKS[cell.mark] + f" (n={cell.n})" * (cell.n != usual)
     return Cell(percent(cell.mean), rest + "".join(f" ({n} {what})" for n, what in counts if n), bool(cell.best))
 
@@ -64,6 +64,8 @@ def legend(analysis: Analysis, usual: int) -> list[str]:
         notes.append(f"{NONE}: no run. n: finished runs, where they are not {usual}.")
     if cells["collapsed"].any():
         notes.append("Collapsed: the predictions are constant; counted in the mean.")
+    if cells["stopped"].any():
+        notes.append("Stopped early: with the score it had by then; counted in the mean.")
     if cells["failed"].any():
         notes.append("Failed: no score; not in the mean.")
     if cells["not_above_baseline"].any():
