@@ -53,7 +53,7 @@ def test_with_many_seeds_flips_are_drawn_and_always_the_same():
     p = statistics.sign_flip(differences)
     assert p == statistics.sign_flip(differences)
     assert p[0] == pytest.approx(stats.ttest_1samp(differences[0], 0).pvalue, abs=0.02)
-    assert statistics.smallest_p(20, 1) == 2 / 10_000
+    assert statistics.smallest_p(20) == 2 / 10_000
 
 
 def test_wilcoxon_is_scipys_exact_test():
@@ -109,15 +109,15 @@ def test_equal_rows_do_not_disturb_others():
 
 
 def test_the_smallest_p_that_seeds_can_give():
-    assert statistics.smallest_p(5, 1) == 0.0625
-    assert statistics.smallest_p(8, 4) == 4 * 2 / 256
-    assert statistics.smallest_p(2, 10) == 1
+    assert statistics.smallest_p(5) == 0.0625
+    assert statistics.smallest_p(8) == 2 / 256
+    assert statistics.sign_flip(np.linspace(0.01, 0.05, 8)[None])[0] == statistics.smallest_p(8)
 
 
 @pytest.mark.parametrize(("family", "least"), [(1, 6), (2, 7), (4, 8), (10, 9)])
 def test_seeds_for_any_significance(family, least):
     assert power.seeds_for_any(family, 0.05) == least
-    assert statistics.smallest_p(least, family) < 0.05 <= statistics.smallest_p(least - 1, family)
+    assert family * statistics.smallest_p(least) < 0.05 <= family * statistics.smallest_p(least - 1)
 
 
 def test_seeds_for_an_effect_by_the_noncentral_t():

@@ -46,6 +46,13 @@ def test_a_collapsed_run_is_counted_in_its_cell(make):
     assert any(line.startswith("Collapsed") for line in table().legend)
 
 
+def test_a_run_that_was_stopped_early_is_counted_in_its_cell(make):
+    make([*runs("mean", [0.5, 0.5], stopped="hyperband"), make_result("rte", "mean", 2, 0.8)])
+    assert column(table())["mean"] == "**60.0** ± 17.3 (2 stopped early)"
+    assert any(line.startswith("Stopped early") for line in table().legend)
+    assert any("2 runs of 3 were stopped early" in line for line in analyse(load("trial"), Options()).cautions)
+
+
 def test_a_failed_run_is_counted_and_is_no_score(make):
     make([*runs("mean", [0.7, 0.7, None]), *runs("cls", [None, None, None]), *runs("pooler", [0.6, 0.6])])
     found = column(table())
@@ -141,6 +148,33 @@ def test_five_seeds_are_told_to_be_too_few(make):
 def test_eight_seeds_are_enough_for_two_comparisons(make):
     make([run for head in ("pooler", "mean", "max") for run in runs(head, [0.5] * 8)])
     assert not [line for line in analyse(load("trial"), Options()).cautions if "dagger" in line]
+
+
+@pytest.mark.parametrize(("others", "floors"), [(3, [0.03125, 0.046875]), (4, [0.0390625, 0.0625])])
+def test_of_mixed_numbers_of_seeds_the_smallest_p_is_that_of_the_best_case_in_holms_order(make, others, floors):
+    # 2/2^8 times m comes first, then 2/2^7 times m - 1: with m = 4 all can be significant, with m = 5 the first alone.
+    names = [f"h{i}" for i in range(others)]
+    make([*runs("pooler", [0.5] * 8), *runs("mean", [0.6] * 8), *(r for name in names for r in runs(name, [0.6] * 7))])
+    analysis = analyse(load("trial"), Options())
+    found = analysis.comparisons.set_index("head")["floor"]
+    assert found.to_dict() == {"mean": floors[0]} | dict.fromkeys(names, floors[1])
+    assert analysis.comparisons["p_holm"].tolist() == analysis.comparisons["floor"].tolist()  # all have one sign
+    notes = [line for line in analysis.cautions if "significan" in line]
+    assert notes == (
+        []
+        if others == 3
+        else [
+            f"rte: h0 {MINUS} pooler, h1 {MINUS} pooler, h2 {MINUS} pooler, h3 {MINUS} pooler cannot be significant "
+            "with 7 common seeds: p is at least 0.0625 after Holm's correction."
+        ]
+    )
+
+
+def test_where_the_first_of_holms_order_cannot_be_significant_none_can(make):
+    make([*runs("pooler", [0.5] * 6), *runs("mean", [0.6] * 6), *runs("max", [0.6] * 5)])
+    (text,) = [line for line in analyse(load("trial"), Options()).cautions if "dagger" in line]
+    assert "no dagger is possible with 6 seeds" in text
+    assert "2/2^6 = 0.03125, and 0.0625 after" in text
 
 
 def test_ranks_that_cannot_differ_are_told(make):

@@ -11,6 +11,7 @@ from head2head.report import power, statistics
 from head2head.report.analysis import Analysis
 from head2head.report.over_tasks import OverTasks
 from head2head.report.runs import Experiment
+from head2head.report.table import MINUS
 
 FEW_SEEDS = 10  # bootstrap intervals of so few values are known to be too narrow
 
@@ -25,6 +26,7 @@ def cautions(analysis: Analysis) -> list[str]:
         *_intervals(analysis),
         *_ranks(analysis),
         *_missing(analysis),
+        *_stopped(analysis.experiment.frame),
         *_failures(analysis.experiment.frame),
         *_data(analysis.experiment),
     ]
@@ -46,16 +48,21 @@ def _reachable(analysis: Analysis) -> list[str]:
     """Where no test could have been significant, whatever the scores."""
     alpha, comparisons = analysis.options.alpha, analysis.comparisons
     tested = comparisons[comparisons["n"] > 0]
+    never = tested[tested.groupby("task")["floor"].transform("min") >= alpha]
     notes = []
-    for (n, family), rows in tested.groupby(["n", "family"]):
-        floor = statistics.smallest_p(n, family)
-        if floor < alpha:
-            continue
-        least = power.seeds_for_any(family, alpha)
+    for (n, family), rows in never.groupby([never.groupby("task")["n"].transform("max"), "family"]):
         notes.append(
             f"{', '.join(sorted(set(rows['task'])))}: no dagger is possible with {_count(n, 'seed')}. The smallest "
-            f"two-sided p of an exact paired test is 2/2^{n} = {2 / 2**n:.4g}, and {floor:.4g} after Holm's correction "
-            f"over {_count(family, 'comparison')}; significance at {alpha:g} takes at least {least} seeds."
+            f"two-sided p of an exact paired test is 2/2^{n} = {2 / 2**n:.4g}, and {rows['floor'].min():.4g} after "
+            f"Holm's correction over {_count(family, 'comparison')}; significance at {alpha:g} takes at least "
+            f"{power.seeds_for_any(family, alpha)} seeds."
+        )
+    some = tested[(tested["floor"] >= alpha) & ~tested["task"].isin(never["task"])]
+    for (task, n), rows in some.groupby(["task", "n"]):
+        pairs = [f"{row.head} {MINUS} {row.reference}" for row in rows.itertuples()]
+        notes.append(
+            f"{task}: {', '.join(pairs)} cannot be significant with {_count(n, 'common seed')}: p is at least "
+            f"{rows['floor'].min():.4g} after Holm's correction."
         )
     return notes
 
@@ -126,6 +133,17 @@ def _missing(analysis: Analysis) -> list[str]:
         more = f" and {len(names) - 6} more" if len(names) > 6 else ""
         notes.append(f"No runs of {', '.join(names[:6])}{more}.")
     return notes
+
+
+def _stopped(frame: pd.DataFrame) -> list[str]:
+    count = int(frame["stopped"].notna().sum())
+    if not count:
+        return []
+    return [
+        f"{_count(count, 'run')} of {len(frame)} {'was' if count == 1 else 'were'} stopped early, as among the worst "
+        "so far, and count with the scores they had by then: their heads would stand higher had they been trained to "
+        "the end."
+    ]
 
 
 def _failures(frame: pd.DataFrame) -> list[str]:

@@ -37,6 +37,7 @@ def summarise(frame: pd.DataFrame, tasks: list[str], heads: list[str], alpha: fl
                 "split": of_task["split"].iloc[0],
                 "n": len(values),
                 "failed": len(runs) - len(values),
+                "stopped": int(finished["stopped"].notna().sum()),
                 "collapsed": int(finished["collapsed"].sum()),
                 "not_above_baseline": int((values <= finished["baseline"].to_numpy()).sum()),
                 "mean": values.mean() if len(values) else np.nan,
@@ -76,7 +77,8 @@ def compare(
     table["p_holm"] = table.groupby("task")["p"].transform(lambda p: statistics.holm(p.to_numpy()))
     table["significant"] = table["p_holm"] < alpha
     pairs = list(zip(table["n"], table["family"], strict=True))
-    table["floor"] = [statistics.smallest_p(n, m) if n else np.nan for n, m in pairs]
+    table["floor"] = [statistics.smallest_p(n) if n else np.nan for n in table["n"]]
+    table["floor"] = table.groupby("task")["floor"].transform(lambda p: statistics.holm(p.to_numpy()))
     table["seeds_needed"] = [
         power.seeds_for(d, m, alpha) if n else np.nan for d, (n, m) in zip(differences, pairs, strict=True)
     ]

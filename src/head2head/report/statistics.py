@@ -78,10 +78,13 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def smallest_p(n: int, family: int) -> float:
-    """The smallest Holm-adjusted p that n seeds can give: all differences have one sign, 2 of 2^n flips."""
-    one = 2 / 2**n if n <= EXACT_SEEDS else 2 / (RESAMPLES + 1)
-    return min(1.0, family * one)
+def smallest_p(n: int) -> float:
+    """The smallest p that n pairs can give: all differences have one sign, 2 of 2^n flips.
+
+    Holm's adjusted p never rise when another p of the family falls, so that `holm` of all the smallest p gives
+    the smallest adjusted p of each.
+    """
+    return 2 / 2**n if n <= EXACT_SEEDS else 2 / (RESAMPLES + 1)
 
 
 def intervals(values: np.ndarray, level: float) -> np.ndarray:
