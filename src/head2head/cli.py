@@ -40,6 +40,17 @@ def train(context: typer.Context) -> None:
     door.train(context.args)
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def sweep(context: typer.Context) -> None:
+    """A resumable sweep: head2head sweep experiment=NAME (the same as sweep.py)."""
+    from head2head import door
+
+    door.sweep(context.args)
+
+
 @app.command()
 def outputs(
     text: Annotated[str, typer.Argument(help="What the encoder reads.")],
@@ -104,7 +115,7 @@ def report(
     ] = False,
     output: Annotated[Path | None, typer.Option(help="Where the files go; by default the experiment's folder.")] = None,
 ) -> None:
-    """Tables (Markdown, LaTeX, CSV) of an experiment's results, with tests, intervals and what they cannot show."""
+    """Tables (Markdown, LaTeX, CSV), figures and one page (report.html) of an experiment's results."""
     from head2head.door import one_line_errors
 
     def work() -> None:

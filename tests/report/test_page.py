@@ -10,7 +10,7 @@ from synthetic import make_result, write_experiment
 from head2head.report.analyse import analyse
 from head2head.report.analysis import Options
 from head2head.report.answer import answer
-from head2head.report.page import write
+from head2head.report.page import FIGURE, write
 from head2head.report.runs import load
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -64,7 +64,9 @@ def usual(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         experiment = load("trial")
-        return folder / write(experiment, analyse(experiment, Options()), experiment.folder)
+        return (
+            folder / write(experiment, analyse(experiment, Options()), experiment.folder, "head2head report trial")[0]
+        )
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ def page(make):
     def build(results, **options) -> Path:
         folder = make(results)
         experiment = load("trial")
-        return write(experiment, analyse(experiment, Options(**options)), folder)
+        return write(experiment, analyse(experiment, Options(**options)), folder, "head2head report trial")[0]
 
     return build
 
@@ -147,6 +149,23 @@ def test_figures_are_files_as_well(usual):
     assert {"seeds.svg", "seeds.png", "differences.svg", "cost.png"} <= names
     assert {name.rpartition(".")[2] for name in names} == {"svg", "png"}
     assert (folder / "seeds.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_figures_of_an_earlier_report_are_removed_and_a_users_own_files_are_not(page, make):
+    folder = make([]) / "plots"
+    folder.mkdir()
+    own = {"mine.png", "cost.pdf", "seeds_of_mine.svg"}
+    for name in {"setting_optimizer_lr.svg", "differences_token.png", "critical_difference.svg", *own}:
+        (folder / name).touch()
+    page(some_runs(tasks=("rte",)))
+    drawn = {
+        f"{name}.{kind}" for name in ("seeds", "differences", "learning_curves", "cost") for kind in ("svg", "png")
+    }
+    assert {path.name for path in folder.iterdir()} == drawn | own
+
+
+def test_every_figure_has_a_name_that_reports_make(usual):
+    assert all(FIGURE.fullmatch(path.name) for path in (usual.parent / "plots").iterdir())
 
 
 def test_the_same_results_give_the_same_page(page):

@@ -17,7 +17,7 @@ from head2head.cli import app
 from head2head.report.analysis import Options
 from head2head.report.report import report
 
-FILES = ["comparisons.csv", "metrics.csv", "table.csv", "table.md", "table.tex"]
+FILES = ["comparisons.csv", "metrics.csv", "report.html", "table.csv", "table.md", "table.tex"]
 
 
 @pytest.fixture
@@ -42,6 +42,8 @@ def test_the_files_are_written_and_named(trial):
     for name in FILES:
         assert (trial / name).stat().st_size > 0
         assert f"experiments/trial/{name}" in done.output
+    assert (trial / "plots" / "seeds.svg").stat().st_size > 0
+    assert "experiments/trial/plots\n" in done.output
     assert "mean ± standard deviation over 4 seeds" in done.output
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,11 @@ from head2head.results import NOT_IN_KEY, plain, write_atomically
 
 PAGE, PLOTS, SWEEP = "report.html", "plots", "sweep.yaml"
 TEMPLATE = "page.html.j2"
+# What figures are called, so that those of an earlier report can be told from a user's own files.
+FIGURE = re.compile(
+    r"((seeds|differences|critical_difference)(_sentence|_token)?|learning_curves|layer_weights|cost|setting_\w+)"
+    r"\.(svg|png)"
+)
 
 
 @dataclass(frozen=True)
@@ -33,13 +39,14 @@ class Picture:
     svg: Markup
 
 
-def write(experiment: Experiment, analysis: Analysis, folder: Path, command: str | None = None) -> Path:
-    """Write report.html and plots/NAME.svg and .png into a folder; returns the page.
+def write(experiment: Experiment, analysis: Analysis, folder: Path, command: str) -> list[Path]:
+    """Write report.html and plots/NAME.svg and .png into a folder; returns the page and the folder of figures.
 
-    Each file is written whole or not at all, the page last.
+    Each file is written whole or not at all, the page last. Figures of an earlier report that are no longer
+    drawn are removed.
 
     Args:
-        command: what made the report, as the page says; `head2head report NAME` by default.
+        command: what made the report, as the page says.
 
     Raises:
         OSError: the folder cannot be written.
@@ -51,9 +58,13 @@ def write(experiment: Experiment, analysis: Analysis, folder: Path, command: str
         write_atomically(folder / PLOTS / f"{plot.name}.svg", svg)
         _write_bytes(folder / PLOTS / f"{plot.name}.png", plot.png())
         pictures.append(Picture(plot, Markup(inline(svg, plot.name))))  # noqa: S704: matplotlib escapes its text
-    path = folder / PAGE
-    write_atomically(path, html(experiment, analysis, pictures, command or f"head2head report {experiment.name}"))
-    return path
+    drawn = {picture.plot.name for picture in pictures}
+    for path in (folder / PLOTS).iterdir():
+        if FIGURE.fullmatch(path.name) and path.stem not in drawn:
+            path.unlink()
+    page = folder / PAGE
+    write_atomically(page, html(experiment, analysis, pictures, command))
+    return [page, folder / PLOTS]
 
 
 def html(experiment: Experiment, analysis: Analysis, pictures: list[Picture], command: str) -> str:

@@ -19,10 +19,13 @@ from head2head.results import write_atomically
 
 
 def report(name: str, options: Options, output: Path | None = None) -> list[Path]:
-    """Write an experiment's report, print its main table, return the files.
+    """Write an experiment's report, print its main table and what cautions it needs.
 
     Args:
         output: where to; experiments/NAME by default.
+
+    Returns:
+        what was written: files, and the folder of the figures.
 
     Raises:
         UserError: no such experiment, an option that does not fit, or a folder that cannot be written.
@@ -33,6 +36,9 @@ def report(name: str, options: Options, output: Path | None = None) -> list[Path
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files = write(analysis, folder)
+        from head2head.report import page  # draws: only once it is clear that there is something to draw
+
+        files += page.write(experiment, analysis, folder, command(analysis))
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
     formats.show(scores(analysis))
