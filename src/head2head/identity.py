@@ -37,14 +37,17 @@ class Identity:
         return self.parent / self.name
 
 
-def identify(config: dict[str, Any]) -> Identity:
+def identify(config: dict[str, Any], task: Task | None = None) -> Identity:
     """Find out what a resolved configuration stands for.
+
+    Args:
+        task: that of the configuration, where it has been built before.
 
     Raises:
         UserError: the head does not fit the task, or the data are not there.
     """
     check_numbers(config)
-    task = build_task(config)
+    task = task or build_task(config)
     check_pairing(config, task)
     key = results.key(complete(config, task), content(config, task), task.places)
     head, seed = head_label(config["head"]), config["seed"]

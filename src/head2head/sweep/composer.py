@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import json
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
 
 from head2head.configuration import check_names, compose, groups, hydra_initialized, resolved, search_path
 
@@ -18,13 +22,15 @@ if TYPE_CHECKING:
 class Composer:
     """`configuration.compose`, which takes a tenth of a second, for many runs.
 
-    Configurations are composed by Hydra once for each combination of choices from groups (head, task ...).
-    Settings with plain values are then set in a copy, as Hydra would.
+    Configurations are composed by Hydra once for each combination of choices from groups (head, task ...) and
+    resolved once for those settings that others refer to. The rest, such as the seed, is set in a copy.
     """
 
     def __init__(self) -> None:
         self._groups = frozenset(groups())
         self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._referred: dict[tuple[str, ...], str] = {}
+        self._resolved: dict[tuple[str, ...], dict[str, Any]] = {}
         self._parse = functools.cache(_parse)
 
     def __call__(self, overrides: Sequence[str]) -> dict[str, Any]:
@@ -34,7 +40,6 @@ class Composer:
             UserError: as `configuration.compose`.
         """
         from hydra.errors import HydraException
-        from omegaconf import OmegaConf
         from omegaconf.errors import OmegaConfBaseException
 
         # What is not plain, or does not fit, is left to compose: it knows every form, and the errors' words.
@@ -42,12 +47,31 @@ class Composer:
             parsed = [self._parse(text) for text in overrides]
             if all(_plain(override) for override in parsed):
                 choices = tuple(t for t, o in zip(overrides, parsed, strict=True) if o.key_or_group in self._groups)
-                settings = [o for o in parsed if o.key_or_group not in self._groups]
-                config = copy.deepcopy(self._chosen(choices))
-                for override in settings:
-                    OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
-                return resolved(config)
+                settings = {o.key_or_group: o for o in parsed if o.key_or_group not in self._groups}
+                return self._with_settings(choices, settings)
         return compose(overrides)
+
+    def _with_settings(self, choices: tuple[str, ...], settings: dict[str, Override]) -> dict[str, Any]:
+        composed = self._chosen(choices)
+        late = {}
+        if all(_literal(o.value()) for o in settings.values()):
+            # Parts of a name count as well: ${optimizer} refers to optimizer.lr.
+            late = {
+                name: o for name, o in settings.items()
+                if not any(part in self._referred[choices] for part in _prefixes(name)) and _is_leaf(composed, name)
+            }  # fmt: skip
+        early = [o for name, o in settings.items() if name not in late]
+        key = (*choices, "", *(str(o.input_line) for o in early))
+        if key not in self._resolved:
+            config = copy.deepcopy(composed)
+            for override in early:
+                OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+            self._resolved[key] = resolved(config)
+        plain = copy.deepcopy(self._resolved[key])
+        for name, override in late.items():
+            *path, last = name.split(".")
+            functools.reduce(dict.__getitem__, path, plain)[last] = override.value()
+        return plain
 
     def _chosen(self, choices: tuple[str, ...]) -> DictConfig:
         from hydra import compose as hydra_compose
@@ -56,7 +80,29 @@ class Composer:
             check_names(choices)
             with hydra_initialized():
                 self._composed[choices] = hydra_compose("train", overrides=[*choices, *search_path()])
+            text = json.dumps(OmegaConf.to_container(self._composed[choices], resolve=False), default=str)
+            self._referred[choices] = " ".join(re.findall(r"\$\{[^\"]*", text))
         return self._composed[choices]
+
+
+def _literal(value: Any) -> bool:
+    """Whether it is a plain value that refers to no other setting."""
+    return isinstance(value, (bool, int, float)) or (isinstance(value, str) and "${" not in value)
+
+
+def _prefixes(name: str) -> list[str]:
+    """optimizer.lr: optimizer, optimizer.lr."""
+    parts = name.split(".")
+    return [".".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+def _is_leaf(config: DictConfig, name: str) -> bool:
+    """Whether a setting is there and is a plain value that refers to nothing and may stay unset."""
+    *path, last = name.split(".")
+    node = OmegaConf.select(config, ".".join(path)) if path else config
+    if not OmegaConf.is_dict(node) or last not in node or OmegaConf.is_missing(node, last):
+        return False
+    return not OmegaConf.is_config(node[last])
 
 
 def _plain(override: Override) -> bool:

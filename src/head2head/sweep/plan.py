@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,8 +12,9 @@ from typing import Any
 
 from head2head import results
 from head2head.configuration import refuse_several_devices
+from head2head.data.task import Task
 from head2head.errors import UserError
-from head2head.identity import Identity, identify
+from head2head.identity import Identity, build_task, identify
 from head2head.results import Result
 from head2head.sweep import space
 from head2head.sweep.composer import Composer
@@ -54,6 +56,7 @@ class Planner:
     fixed: Sequence[str]
     sweep_seed: int = 0
     _compose: Composer = field(default_factory=Composer)
+    _tasks: dict[str, Task] = field(default_factory=dict)
 
     @cached_property
     def output_dir(self) -> Path:
@@ -84,11 +87,18 @@ class Planner:
             try:
                 config = self._compose(overrides)
                 refuse_several_devices(config)
-                planned = Planned(overrides, row, identify(config))
+                planned = Planned(overrides, row, identify(config, self._task(config)))
             except UserError as error:
                 raise UserError(f"{self.file.path}: {' '.join(overrides)}: {error}") from None
             found.setdefault(planned.key, planned)
         return list(found.values())
+
+    def _task(self, config: dict[str, Any]) -> Task:
+        """The configuration's task, built once for all runs on it."""
+        settings = json.dumps(config["task"], sort_keys=True)
+        if settings not in self._tasks:
+            self._tasks[settings] = build_task(config)
+        return self._tasks[settings]
 
 
 def find(planned: Planned, stopped_too: bool = False) -> Result | None:
