@@ -86,8 +86,8 @@ class Composer:
 
 
 def _literal(value: Any) -> bool:
-    """Whether it is a plain value that refers to no other setting."""
-    return isinstance(value, (bool, int, float)) or (isinstance(value, str) and "${" not in value)
+    """Whether it is a plain value: one that is there and refers to no other setting."""
+    return isinstance(value, (bool, int, float)) or (isinstance(value, str) and "${" not in value and value != "???")
 
 
 def _prefixes(name: str) -> list[str]:
