@@ -1,6 +1,7 @@
 """The wheel carries the configurations: installed anywhere, `head2head train` works outside the repository."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -49,3 +50,20 @@ def test_the_installed_package_trains_outside_the_repository(installed, tmp_path
     assert done.returncode == 0, done.stderr
     (result,) = tmp_path.glob("lightning_logs/agreement/mean/*/result.json")
     assert str(result.parent.relative_to(tmp_path)) in done.stdout
+
+
+def test_the_installed_package_plans_a_sweep_through_its_plugin_outside_the_repository(installed, tmp_path):
+    assert (installed / "hydra_plugins/head2head/sweeper.py").is_file()
+    assert not (installed / "hydra_plugins/__init__.py").exists()  # other plugins live beside it
+    (tmp_path / "experiments/smoke").mkdir(parents=True)
+    shutil.copy(ROOT / "experiments/smoke/sweep.yaml", tmp_path / "experiments/smoke")
+    code = "import head2head, sys; assert 'site' in head2head.__file__; from head2head.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "sweep", "experiment=smoke", "plan=true"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(installed)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "smoke: 0 of 12 runs have results, 0 failed, 12 left" in done.stdout
