@@ -190,3 +190,11 @@ def test_the_objective_is_the_score_or_a_metric_that_the_task_has():
     assert bayes.objective(result(run, None, failed="x"), "validation/loss") is None
     with pytest.raises(UserError, match=r"^metric: validation/f1: needle has score, validation/loss$"):
         bayes.objective(result(run, 0.7), "validation/f1")
+
+
+def test_settings_that_stored_overrides_leave_out_have_the_files_value():
+    plan = planner(optimizer__lr=LR, threads=Choice((1,)), save_model=Choice((False,)))
+    runs = plan.runs([{"optimizer.lr": 0.001, "threads": 1, "save_model": False}])
+    stored = result(runs[0], 0.5)
+    stored.overrides = [o for o in stored.overrides if not o.startswith(("threads", "save_model"))]
+    assert bayes.replay(plan, {stored.key: stored}) == runs

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from head2head.errors import UserError
-from head2head.results import Result
+from head2head.results import NOT_IN_KEY, Result
 from head2head.sweep import space
 from head2head.sweep.distributions import Choice, Parameter, Range
 from head2head.sweep.plan import Planned, Planner
@@ -40,12 +40,16 @@ def replay(planner: Planner, results: Mapping[str, Result]) -> list[Planned]:
 
 
 def assignment(parameters: Mapping[str, Parameter], overrides: list[str]) -> dict[str, Any] | None:
-    """The parameters' values in some overrides; None when one is missing or cannot be."""
+    """The parameters' values in some overrides; None when one is missing or cannot be.
+
+    Of what cannot change a result (threads ...) stored overrides say nothing: there the file's value counts.
+    """
     given = dict(override.split("=", 1) for override in overrides if "=" in override)
     found: dict[str, Any] = {}
     for name, parameter in parameters.items():
         if isinstance(parameter, Choice):
-            fits = [value for value in parameter.values if str(value) == given.get(name)]
+            told = given.get(name, str(parameter.values[0]) if name in NOT_IN_KEY else None)
+            fits = [value for value in parameter.values if str(value) == told]
         else:
             number = _number(given.get(name, ""))
             fits = [number] if number is not None and interval(name, parameter).holds(number) else []

@@ -11,6 +11,7 @@ from pathlib import Path
 from head2head.configuration import check_names, settings
 from head2head.errors import UserError
 from head2head.ledger import Ledger
+from head2head.results import NOT_IN_KEY
 from head2head.sweep import space
 from head2head.sweep.file import SweepFile, find, read
 from head2head.sweep.plan import Planner, folder_of
@@ -46,6 +47,9 @@ class Request:
         """Raises UserError: an override that does not parse, or an unknown name."""
         check_names(self.overrides, several=True)
         typed = settings(self.overrides)
+        for setting in typed:
+            if len(setting.values) > 1 and setting.name in NOT_IN_KEY:
+                raise UserError(several_values(setting.text))
         swept = {s.name: s.values for s in typed if len(s.values) > 1 or s.name in self.file.parameters}
         fixed = [s.text for s in typed if s.name not in swept]
         given = {s.name for s in typed} | set(self.file.parameters)
@@ -59,6 +63,12 @@ class Request:
     def ledger(self) -> Ledger:
         """The experiment's results; of runs that were stopped early only where the file says when to stop."""
         return Ledger(folder_of(self.experiment) / "results.jsonl", self.file.hyperband is not None)
+
+
+def several_values(text: str) -> str:
+    """What to write instead of several values for a setting that makes no different runs."""
+    name, _, value = text.partition("=")
+    return f"""{text}: several values of {name} make no different runs; for one with a comma: '{name}="{value}"'"""
 
 
 def data_dir(given: set[str]) -> list[str]:
