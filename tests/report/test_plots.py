@@ -95,8 +95,8 @@ def test_a_collapsed_run_is_a_cross(make):
 def test_failed_and_missing_runs_are_named_in_their_row(make):
     results = [*runs(), make_result("rte", "mean", 3, None), *runs(["cola"], {"pooler": (0.7, 0.8)})]
     figure = seeds.plots(analysed(make, results))[0].figure
-    assert texts(figure.axes[0]) == ["", "no run", "no run"]  # cola
-    assert texts(figure.axes[1]) == ["", "1 failed", ""]
+    notes = [[(text.get_text(), text.get_position()[1]) for text in axis.texts] for axis in figure.axes]
+    assert notes == [[("no run", 1), ("no run", 2)], [("1 failed", 1)]]  # cola, rte; pooler, mean, max
 
 
 def test_the_majority_baseline_is_a_line(make):
@@ -209,6 +209,11 @@ def test_the_learning_curve_is_the_mean_over_seeds_with_a_standard_deviation(mak
     assert (band.min(), band.max()) == (pytest.approx(0.70 - 0.02), pytest.approx(0.72 + 0.02))
 
 
+def test_bands_end_at_the_highest_score_there_is(make):
+    axis = curves.plots(analysed(make, runs(scores={"mean": (0.9, 1.0)})))[0].figure.axes[0]
+    assert axis.collections[0].get_paths()[0].vertices[:, 1].max() == 1
+
+
 def test_validations_within_an_epoch_are_shown_by_step(make):
     curve = [{"epoch": 1, "step": s, "metrics": {"validation": {"accuracy": 0.5 + s / 100}}} for s in (5, 10)]
     axis = curves.plots(analysed(make, runs(curve=curve)))[0].figure.axes[0]
@@ -242,11 +247,23 @@ def test_without_learned_layer_weights_there_is_no_figure_of_them(make):
 
 def test_cost_shows_mean_seconds_and_mean_score(make):
     axis = cost.plots(analysed(make, runs()))[0].figure.axes[0]  # seconds 10, 11, 12
-    mean = next(c for c in axis.containers if c.get_label() == "mean")
-    assert (mean[0].get_xdata()[0], mean[0].get_ydata()[0]) == (11, pytest.approx(0.79))
-    across, up = (bar.get_segments()[0] for bar in mean[2])
-    assert across[:, 0].tolist() == [10, 12]
+    assert [tuple(point) for point in scatter(axis, "mean").get_offsets()] == [
+        (11, pytest.approx(mean)) for mean in (0.72, 0.79, 0.62)
+    ]
+    across, up = (c.get_segments()[1] for c in axis.collections if isinstance(c, LineCollection))
+    assert across.tolist() == [[10, pytest.approx(0.79)], [12, pytest.approx(0.79)]]
     assert np.ptp(up[:, 1]) == pytest.approx(2 * np.std(SCORES["mean"], ddof=1))
+    assert sorted(map(tuple, scatter(axis, "run").get_offsets())) == sorted(
+        (10 + seed, score) for scores in SCORES.values() for seed, score in enumerate(scores)
+    )
+
+
+def test_on_a_log_axis_the_bar_of_seconds_ends_at_the_fastest_run(make):
+    results = [make_result("rte", "mean", s, 0.7, seconds={"train": t}) for s, t in enumerate((1, 2, 60))]
+    axis = cost.plots(analysed(make, results))[0].figure.axes[0]
+    assert axis.get_xscale() == "log"
+    across = next(c for c in axis.collections if isinstance(c, LineCollection)).get_segments()[0]
+    assert across[:, 0].tolist() == [1, pytest.approx(21 + np.std([1, 2, 60], ddof=1))]
 
 
 def test_a_setting_over_a_decade_is_shown_on_a_log_axis(make):
@@ -279,12 +296,12 @@ def test_a_head_has_one_colour_in_every_figure(make):
     analysis = analysed(make, runs(["cola", "rte"]))
     color = style.looks(analysis.heads)["mean"].color
     curve = next(line for line in curves.plots(analysis)[0].figure.axes[0].lines if line.get_label() == "mean")
-    point = next(c for c in cost.plots(analysis)[0].figure.axes[0].containers if c.get_label() == "mean")[0]
+    means = scatter(cost.plots(analysis)[0].figure.axes[0], "mean").get_facecolors()
     axis = seeds.plots(analysis)[0].figure.axes[0]
     row = [label.get_text() for label in axis.get_yticklabels()].index("mean")
     offsets, colors = scatter(axis, "run").get_offsets(), scatter(axis, "run").get_facecolors()
     in_row = {to_hex(c) for (_, y), c in zip(offsets, colors, strict=True) if round(y) == row}
-    assert {to_hex(curve.get_color()), to_hex(point.get_color()), *in_row} == {color.lower()}
+    assert {to_hex(curve.get_color()), to_hex(means[1]), *in_row} == {color.lower()}
 
 
 def test_twelve_heads_are_told_apart():

@@ -63,6 +63,13 @@ def test_heads_stand_in_the_usual_order_then_by_name(make):
     assert load("trial").heads == ["pooler", "cls", "mean", "max", "weighted_sum-mean", "alpha", "zeta"]
 
 
+def test_heads_on_the_same_layers_stand_together_in_the_usual_order_of_pools(make):
+    heads = ["concat_last4-mean", "embeddings-attention", "embeddings-mean", "embeddings-cls", "max", "attention"]
+    make([make_result("rte", head, 0, 0.5) for head in heads])
+    usual = ["max", "attention", "concat_last4-mean", "embeddings-cls", "embeddings-mean", "embeddings-attention"]
+    assert load("trial").heads == usual
+
+
 def test_a_setting_that_varies_within_a_cell_is_written_behind_the_head(make):
     make([make_result("rte", "mean", 0, 0.5, settings={"optimizer.lr": lr}) for lr in (3e-05, 1e-04)])
     assert load("trial").heads == ["mean · optimizer.lr=3e-05", "mean · optimizer.lr=0.0001"]

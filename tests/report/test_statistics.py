@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 
 from head2head.report import power, statistics
 
@@ -126,6 +127,15 @@ def test_seeds_for_an_effect_by_the_noncentral_t():
     assert power.seeds_for(differences, 1, 0.05) == 34
     t, nc = stats.t.isf(0.025, 33), 0.5 * math.sqrt(34)
     assert stats.nct.sf(t, 33, nc) + stats.nct.cdf(-t, 33, nc) >= 0.8
+
+
+@pytest.mark.parametrize("effect", [0.05, 0.4, 1.0, 2.0])
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 12])
+@pytest.mark.parametrize("n", [2, 3, 8, 40])
+def test_power_is_that_of_statsmodels(effect, alpha, n):
+    expected = TTestPower().power(effect, n, alpha)
+    # Where statsmodels has no number the effect is so large that the power is 1.
+    assert power.power(effect, n, alpha) == pytest.approx(1 if math.isnan(expected) else expected, abs=1e-6)
 
 
 def test_more_comparisons_take_more_seeds():

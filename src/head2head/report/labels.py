@@ -25,14 +25,17 @@ class Labels:
     remarks: list[str] = field(default_factory=list)
 
 
-def label(results: Sequence[Result]) -> Labels:
+def label(results: Sequence[Result], flat: Sequence[Mapping[str, str]]) -> Labels:
     """Name the runs.
 
     A task's own setting that differs between runs of the task is written behind that task. Any other setting
     is written behind the head, unless the task alone, or what is already written, decides it. Where every
     head has one value a task (as after tuning each), rows stay whole and a remark says so.
+
+    Args:
+        flat: of each run its `settings_of`.
     """
-    settings = varying(results)
+    settings = varying(results, flat)
     tasks, heads = [r.task for r in results], [r.head for r in results]
     for name, values in settings.items():
         if name.startswith("task."):
@@ -44,17 +47,15 @@ def label(results: Sequence[Result]) -> Labels:
             continue
         by_head = _decided(values, heads, *shown.values())
         if not by_head and _decided(values, tasks, heads, *shown.values()):
-            remarks.append(
-                f"{name} differs between heads and tasks: {', '.join(sorted(set(values), key=lambda value: _numbered(name, value)))}."
-            )
+            listed = sorted(set(values), key=lambda value: _numbered("", value))
+            remarks.append(f"{name} differs between heads and tasks: {', '.join(listed)}.")
         else:
             shown[name] = values
     return Labels(tasks, _extended(heads, shown), remarks)
 
 
-def varying(results: Sequence[Result]) -> dict[str, list[str]]:
+def varying(results: Sequence[Result], flat: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
     """Settings that differ between runs -> the value of each run, as text; `head.*` and `seed` left out."""
-    flat = [dict(flatten(plain(result.config))) for result in results]
     names = sorted({name for settings in flat for name in settings}, key=lambda name: (name != "encoder.name", name))
     if len({result.encoder for result in results} - {""}) == 1:
         names = [name for name in names if name not in ("encoder.name", "encoder.revision")]  # two names of one encoder
@@ -64,6 +65,11 @@ def varying(results: Sequence[Result]) -> dict[str, list[str]]:
         if len(set(values)) > 1 and _compared(name):
             found[name] = values
     return found
+
+
+def settings_of(result: Result) -> dict[str, str]:
+    """A run's configuration: dotted names and values as text."""
+    return dict(flatten(plain(result.config)))
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
@@ -76,9 +82,14 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str
 
 
 def head_order(head: str) -> tuple[Any, ...]:
-    """Where a head stands in tables: the usual ones first, the rest by name; settings by their values."""
+    """Where a head stands in tables: the usual ones first, the rest by layers, then by pool; settings by value."""
     base = head.partition(SEPARATOR)[0]
-    return (ORDER.index(base) if base in ORDER else len(ORDER), natural(head))
+    layers, _, pool = base.rpartition("-")
+    return (_usual(base), layers, _usual(pool), natural(head))
+
+
+def _usual(name: str) -> int:
+    return ORDER.index(name) if name in ORDER else len(ORDER)
 
 
 def natural(label: str) -> tuple[tuple[str, float, str], ...]:

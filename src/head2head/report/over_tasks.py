@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scikit_posthocs import posthoc_nemenyi_friedman
 from scipy import stats
 
 
@@ -47,6 +46,8 @@ def compare_over_tasks(means: pd.DataFrame, kind: str, alpha: float) -> OverTask
     tasks, heads = complete.shape
     if tasks < 2 or heads < 2:
         return None
+    from scikit_posthocs import posthoc_nemenyi_friedman  # imports matplotlib and seaborn
+
     friedman = p_friedman = math.nan
     if heads > 2 and (complete.nunique(axis=1) > 1).any():
         friedman, p_friedman = stats.friedmanchisquare(*complete.to_numpy().T)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from head2head.errors import UserError, did_you_mean
 from head2head.ledger import Ledger, rank
-from head2head.report.labels import Labels, head_order, label, natural
+from head2head.report.labels import Labels, head_order, label, natural, settings_of
 from head2head.results import Result
 
 EXPERIMENTS = Path("experiments")
@@ -27,6 +27,7 @@ class Experiment:
     results: one a task, head and seed; of several a finished one, then one of the latest version of results, then
         the last line. Sorted, so that the order in which runs ended changes nothing.
     labels: what each run is called in tables, in the order of `results`.
+    settings: of each run its configuration, flat, in the order of `results`.
     remarks: sentences about what was left out or differs between runs.
     """
 
@@ -34,6 +35,7 @@ class Experiment:
     folder: Path
     results: list[Result]
     labels: Labels
+    settings: list[dict[str, str]]
     remarks: list[str] = field(default_factory=list)
 
     @cached_property
@@ -81,7 +83,8 @@ def load(name: str) -> Experiment:
     found = [_finite(result) for result in Ledger(path).read().values()]
     if not found:
         raise UserError(f"{folder}: no results yet; `python sweep.py experiment={name}` makes them")
-    labels = label(found)
+    settings = {result.key: settings_of(result) for result in found}
+    labels = label(found, list(settings.values()))
     by_cell: dict[tuple[str, str, int], Result] = {}
     names: dict[str, tuple[str, str]] = {}
     for result, task, head in zip(found, labels.tasks, labels.heads, strict=True):
@@ -97,7 +100,8 @@ def load(name: str) -> Experiment:
         )
     results = sorted(by_cell.values(), key=lambda r: (natural(names[r.key][0]), head_order(names[r.key][1]), r.seed))
     tasks, heads = ([names[result.key][i] for result in results] for i in (0, 1))
-    return Experiment(name, folder, results, Labels(tasks, heads), remarks)
+    flat = [settings[result.key] for result in results]
+    return Experiment(name, folder, results, Labels(tasks, heads), flat, remarks)
 
 
 def _finite(result: Result) -> Result:

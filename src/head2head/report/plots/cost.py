@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 
 from head2head.report.analysis import Analysis
-from head2head.report.plots import data, style
+from head2head.report.plots import data, layout, style
 from head2head.report.plots.figure import Plot
 
 MANY_POINTS = 2000
@@ -20,13 +22,13 @@ def plots(analysis: Analysis) -> list[Plot]:
     if frame.empty:
         return []
     tasks = [task for task in analysis.tasks if task in set(frame["task"])]
-    figure, axes = style.grid(len(tasks), 2.7)
+    figure, axes = layout.grid(len(tasks))
     for axis, task in zip(axes, tasks, strict=True):
         _panel(axis, frame[frame["task"] == task], analysis)
         axis.set_title(style.wrapped(task, 34))
         axis.set_xlabel("training time, wall-clock (s)")
         axis.set_ylabel(f"{data.metric_of(analysis, task)} (%)")
-    style.legend(figure, style.head_entries(analysis.heads, frame["head"], markersize=5, linewidth=0))
+    layout.arrange(figure, axes, 1.9, style.head_entries(analysis.heads, frame["head"], markersize=5, linewidth=0))
     devices = sorted({str(device) for device in frame["device"]} - {""})
     return [
         Plot(
@@ -43,30 +45,34 @@ def plots(analysis: Analysis) -> list[Plot]:
 
 def _panel(axis: Axes, frame: pd.DataFrame, analysis: Analysis) -> None:
     looks, present = style.looks(analysis.heads), set(frame["head"])
+    heads = [head for head in analysis.heads if head in present]
+    runs = frame.groupby("head")[["train_seconds", "score"]]
+    mean, std, fastest = (getattr(runs, name)().loc[heads] for name in ("mean", "std", "min"))
     log = frame["train_seconds"].max() > 10 * frame["train_seconds"].min()
-    raster = len(frame) > MANY_POINTS
-    for head in (head for head in analysis.heads if head in present):
-        runs, look = frame[frame["head"] == head], looks[head]
-        x, y = runs["train_seconds"], runs["score"]
-        if len(runs) > 1:
-            axis.scatter(x, y, s=10, color=look.color, marker=look.marker, alpha=0.3, linewidths=0, rasterized=raster)
-        axis.errorbar(
-            x.mean(), y.mean(), xerr=_inside(x, log), yerr=y.std() if len(runs) > 1 else None, color=look.color,
-            marker=look.marker, markersize=6, markeredgecolor="white", markeredgewidth=0.6, elinewidth=1.3, label=head,
-            zorder=4,
-        )  # fmt: skip
+    low = mean["train_seconds"] - std["train_seconds"]
+    if log:  # where one standard deviation could reach below 0
+        low = low.clip(lower=fastest["train_seconds"])
+    colors = [looks[head].color for head in heads]
+    axis.hlines(mean["score"], low, mean["train_seconds"] + std["train_seconds"], colors, linewidth=1.3, zorder=3)
+    high = (mean["score"] + std["score"]).clip(upper=1)
+    axis.vlines(mean["train_seconds"], mean["score"] - std["score"], high, colors, linewidth=1.3, zorder=3)
+    if len(frame) > len(heads):
+        faint = {"s": 10, "alpha": 0.3, "linewidths": 0, "rasterized": len(frame) > MANY_POINTS, "label": "run"}
+        _points(axis, frame, looks, **faint)
+    _points(axis, mean.reset_index(), looks, s=36, edgecolors="white", linewidths=0.6, zorder=4, label="mean")
     if log:
         style.logarithmic(axis)
     style.percent(axis.yaxis)
 
 
-def _inside(seconds: pd.Series, log: bool) -> np.ndarray | None:
-    """One standard deviation each way; on a log axis not below the fastest run, where it could reach 0."""
-    if len(seconds) < 2:
-        return None
-    std = seconds.std()
-    low = min(std, seconds.mean() - seconds.min()) if log else std
-    return np.array([[low], [std]])
+def _points(axis: Axes, table: pd.DataFrame, looks: Mapping[str, style.Look], **options: Any) -> None:
+    """A point a row, in the look of its head; those of one marker at once."""
+    markers = table["head"].map({head: look.marker for head, look in looks.items()})
+    colors = table["head"].map({head: look.color for head, look in looks.items()})
+    for marker in dict.fromkeys(markers):
+        of_marker = (markers == marker).to_numpy()
+        points = table[of_marker]
+        axis.scatter(points["train_seconds"], points["score"], c=colors[of_marker], marker=marker, **options)
 
 
 def _alt(frame: pd.DataFrame, tasks: list[str]) -> str:

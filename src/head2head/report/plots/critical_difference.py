@@ -6,11 +6,10 @@ import math
 import textwrap
 
 from matplotlib.figure import Figure
-from scikit_posthocs import critical_difference_diagram
 
 from head2head.report.analysis import Analysis
 from head2head.report.over_tasks import OverTasks
-from head2head.report.plots import style
+from head2head.report.plots import layout, style
 from head2head.report.plots.figure import Plot
 
 
@@ -41,10 +40,12 @@ def _friedman(over: OverTasks, alpha: float) -> str:
 
 
 def _figure(analysis: Analysis, over: OverTasks) -> Figure:
+    from scikit_posthocs import critical_difference_diagram  # imports seaborn
+
     looks, best = style.looks(analysis.heads), over.ranks.min()
     names = {head: "\n".join(textwrap.wrap(head, 40)) for head in over.ranks.index}
     end = max(len(names), best + over.critical_difference)
-    figure = Figure(figsize=(style.WIDTH, 1), layout="constrained")
+    figure = Figure(figsize=(layout.WIDTH, 1), layout="constrained")
     axis = figure.subplots()
     drawn = critical_difference_diagram(
         over.ranks.rename(names),
@@ -52,8 +53,8 @@ def _figure(analysis: Analysis, over: OverTasks) -> Figure:
         alpha=analysis.options.alpha,
         ax=axis,
         color_palette={names[head]: looks[head].color for head in over.ranks.index},
-        label_fmt_left="{label} ({rank:.2f}) ",
-        label_fmt_right=" ({rank:.2f}) {label}",
+        label_fmt_left="{label} ({rank:.2f})\N{NO-BREAK SPACE}",
+        label_fmt_right="\N{NO-BREAK SPACE}({rank:.2f}) {label}",
         crossbar_props={"linewidth": 3.5, "solid_capstyle": "butt", "zorder": 5},
         elbow_props={"linewidth": 1.2},
         text_h_margin=0.04 * (end - 1),
@@ -73,6 +74,6 @@ def _figure(analysis: Analysis, over: OverTasks) -> Figure:
     axis.grid(visible=False)
     axis.spines["top"].set_visible(True)
     figure.set_size_inches(
-        style.WIDTH, 0.3 * (4 - lowest) * (1.4 if any("\n" in name for name in names.values()) else 1)
+        layout.WIDTH, 0.3 * (4 - lowest) * (1.4 if any("\n" in name for name in names.values()) else 1)
     )
     return figure

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from head2head.report.analysis import Analysis
-from head2head.report.plots import data, style
+from head2head.report.plots import data, layout, style
 from head2head.report.plots.figure import Plot
 
 FEW_BANDS = 6  # heads whose bands can be told apart in one panel
@@ -23,13 +23,14 @@ def plots(analysis: Analysis) -> list[Plot]:
     table = table[table["task"].isin(tasks)]
     x = "epoch" if not table.duplicated(["task", "head", "seed", "epoch"]).any() else "step"
     bands = table.groupby("task")["head"].nunique().max() <= FEW_BANDS
-    figure, axes = style.grid(len(tasks), 2.7)
+    figure, axes = layout.grid(len(tasks))
     for axis, task in zip(axes, tasks, strict=True):
         _panel(axis, table[table["task"] == task], analysis, x, bands)
         axis.set_title(style.wrapped(task, 34))
         axis.set_xlabel(x)
         axis.set_ylabel(f"{data.metric_of(analysis, task)} (%)")
-    style.legend(figure, style.head_entries(analysis.heads, table["head"], markersize=4, linewidth=1.6))
+    entries = style.head_entries(analysis.heads, table["head"], markersize=4, linewidth=1.6)
+    layout.arrange(figure, axes, 1.9, entries)
     return [
         Plot(
             name="learning_curves",
@@ -73,7 +74,7 @@ def _panel(axis: Axes, table: pd.DataFrame, analysis: Analysis, x: str, bands: b
             markersize=3.5, linewidth=0.9 if many else 1.6, zorder=3, label=head,
         )  # fmt: skip
         if bands and points["std"].notna().any():
-            low, high = points["mean"] - points["std"], points["mean"] + points["std"]
+            low, high = points["mean"] - points["std"], (points["mean"] + points["std"]).clip(upper=1)
             axis.fill_between(points.index, low, high, color=look.color, alpha=0.13, linewidth=0, zorder=2)
     at = np.unique(table[x])
     if len(at) <= 8:

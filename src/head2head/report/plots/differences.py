@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from head2head.report.analysis import Analysis
-from head2head.report.plots import data, style
+from head2head.report.plots import data, layout, style
 from head2head.report.plots.figure import Plot
 from head2head.report.table import signed
 
@@ -30,11 +30,8 @@ def plots(analysis: Analysis) -> list[Plot]:
 
 def _plot(analysis: Analysis, kind: data.Kind, name: str) -> Plot:
     values = differences(analysis, kind)
-    lines = [style.wrapped(head).count("\n") + 1 for head in kind.heads]
-    height = sum(max(0.22 if len(lines) > MANY_ROWS else CELL[1], 0.17 * count) for count in lines)
-    width = min(style.WIDTH, 3.6 + CELL[0] * 1.25 * len(kind.tasks))
-    figure = Figure(figsize=(width, height + 1.4), layout="constrained")
-    axis = figure.subplots()
+    figure = Figure()
+    axis, beside = figure.add_axes((0, 0, 1, 1)), figure.add_axes((0, 0, 1, 1), label="scale")
     largest = np.nanmax(np.abs(values), initial=0) or 0.01
     image = axis.pcolormesh(values, cmap=COLORS, vmin=-largest, vmax=largest, edgecolors="white", linewidth=1.5)
     marks = {(cell.task, cell.head): cell.mark for cell in analysis.cells.itertuples()}
@@ -49,11 +46,10 @@ def _plot(analysis: Analysis, kind: data.Kind, name: str) -> Plot:
         axis.text(j + 0.5, i + 0.5, text, ha="center", va="center", color="white" if dark else "black",
                   fontsize=8.5 if len(kind.tasks) <= 9 else 7, fontweight="bold" if mark else "normal")  # fmt: skip
     _axes(axis, analysis, kind)
-    bar = figure.colorbar(
-        image, ax=axis, label="points above or below the reference", pad=0.02, fraction=0.05, aspect=25
-    )
+    bar = figure.colorbar(image, cax=beside, label="points above or below the reference")
     style.percent(bar.ax.yaxis)
     bar.outline.set_visible(False)
+    _arrange(figure, axis, beside)
     return Plot(
         name=name,
         title="Differences to the reference" + (f", {kind.name} heads" if "_" in name else ""),
@@ -88,6 +84,23 @@ def _axes(axis: Axes, analysis: Analysis, kind: data.Kind) -> None:
     axis.invert_yaxis()
     for side in axis.spines.values():
         side.set_visible(False)
+
+
+def _arrange(figure: Figure, axis: Axes, beside: Axes) -> None:
+    """The heat map and its scale, around the room that the labels take."""
+    tasks, heads = ([label.get_text() for label in which.get_ticklabels()] for which in (axis.xaxis, axis.yaxis))
+    lines = [head.count("\n") + 1 for head in heads]
+    height = sum(max(0.22 if len(lines) > MANY_ROWS else CELL[1], 0.17 * count) for count in lines)
+    left = 0.15 + layout.text_width(figure, heads, fontsize=style.RC["ytick.labelsize"])
+    width = min(layout.WIDTH - left - 1.0, CELL[0] * 1.25 * len(tasks))
+    top = 0.15 + layout.LINE * max(task.count("\n") + 1 for task in tasks)
+    whole, total = left + width + 1.0, top + height + 0.1
+    figure.set_size_inches(whole, total)
+    axis.set_position((left / whole, 0.1 / total, width / whole, height / total))
+    scale = min(height, 2.6)
+    beside.set_position(
+        ((left + width + 0.15) / whole, (0.1 + (height - scale) / 2) / total, 0.12 / whole, scale / total)
+    )
 
 
 def _alt(analysis: Analysis, kind: data.Kind, values: np.ndarray) -> str:

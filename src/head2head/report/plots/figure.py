@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from head2head.report.plots.style import RC
 
-DPI = 150
+DPI = 120  # of the PNG files, which are 1,200 pixels wide; print takes the SVG files
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class Plot:
     def png(self) -> bytes:
         file = io.BytesIO()
         with rc_context(RC):
-            self.figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+            options = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 3}}
+            self.figure.savefig(file, format="png", dpi=DPI, **options)
         return file.getvalue()
 
 

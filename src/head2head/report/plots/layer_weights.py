@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from head2head.report.analysis import Analysis
-from head2head.report.plots import style
+from head2head.report.plots import layout, style
 from head2head.report.plots.figure import Plot
 
 
@@ -18,14 +18,15 @@ def plots(analysis: Analysis) -> list[Plot]:
     if table.empty:
         return []
     tasks = [task for task in analysis.tasks if task in set(table["task"])]
-    figure, axes = style.grid(len(tasks), 2.5, sharey=True)
+    figure, axes = layout.grid(len(tasks))
     for axis, task in zip(axes, tasks, strict=True):
         _panel(axis, table[table["task"] == task], analysis)
         axis.set_title(style.wrapped(task, 34))
         axis.set_xlabel("hidden state (0: embeddings)")
-    for axis in axes[:: style.columns_for(len(tasks))]:
         axis.set_ylabel("share of the mixture (%)")
-    style.legend(figure, style.head_entries(analysis.heads, table["head"], markersize=4, linewidth=2))
+        axis.set_ylim(0, 1.05 * table["share"].max())
+    entries = style.head_entries(analysis.heads, table["head"], markersize=4, linewidth=2)
+    layout.arrange(figure, axes, 1.7, entries)
     return [
         Plot(
             name="layer_weights",
@@ -60,7 +61,8 @@ def _panel(axis: Axes, table: pd.DataFrame, analysis: Analysis) -> None:
         axis.axhline(1 / layers, color=style.GREY, linestyle=":", linewidth=1.1, zorder=1)
     for head in (head for head in analysis.heads if head in present):
         of_head, look = table[table["head"] == head], looks[head]
-        seeds = [run[["layer", "share"]].to_numpy() for _, run in of_head.groupby("seed")]
+        points, starts = of_head[["layer", "share"]].to_numpy(), (of_head["seed"].diff() != 0).to_numpy().nonzero()[0]
+        seeds = np.split(points, starts[1:])  # rows of a seed stand together
         axis.add_collection(LineCollection(seeds, colors=look.color, linewidths=0.7, alpha=0.45, zorder=2))
         mean = of_head.groupby("layer")["share"].mean()
         axis.plot(
@@ -68,7 +70,6 @@ def _panel(axis: Axes, table: pd.DataFrame, analysis: Analysis) -> None:
             zorder=3, label=head,
         )  # fmt: skip
     axis.set_xticks(sorted(set(table["layer"])))
-    axis.autoscale_view()
     style.percent(axis.yaxis)
 
 

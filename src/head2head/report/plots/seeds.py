@@ -7,11 +7,10 @@ import math
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from head2head.report.analysis import Analysis
-from head2head.report.plots import data, style
+from head2head.report.plots import data, layout, style
 from head2head.report.plots.figure import Plot
 from head2head.report.table import percent
 
@@ -28,14 +27,19 @@ def plots(analysis: Analysis) -> list[Plot]:
 def _plot(analysis: Analysis, kind: data.Kind, name: str) -> Plot:
     frame = data.runs(analysis)
     frame = frame[frame["kind"] == kind.name]
-    lines = sum(style.wrapped(head).count("\n") + 1 for head in kind.heads)
-    height = 0.75 + max((0.3 if len(kind.heads) < MANY_ROWS else 0.2) * len(kind.heads), 0.17 * lines)
-    figure, axes = style.grid(len(kind.tasks), height, sharey=True)
-    for axis, task in zip(axes, kind.tasks, strict=True):
+    names = [style.wrapped(head) for head in kind.heads]
+    lines = sum(name.count("\n") + 1 for name in names)
+    height = max((0.3 if len(names) < MANY_ROWS else 0.2) * len(names), 0.17 * lines)
+    figure, axes = layout.grid(len(kind.tasks))
+    for number, (axis, task) in enumerate(zip(axes, kind.tasks, strict=True)):
         _panel(axis, frame[frame["task"] == task], analysis, task, kind.heads)
-    axes[0].set_yticks(range(len(kind.heads)), [style.wrapped(head) for head in kind.heads])
-    axes[0].set_ylim(len(kind.heads) - 0.5, -0.5)
-    _legend(figure, analysis, frame, baseline=any(axis.get_lines() for axis in axes))
+        first = number % layout.columns_for(len(axes)) == 0
+        axis.set_yticks(range(len(names)) if first else [], names if first else [])
+        axis.set_ylim(len(names) - 0.5, -0.5)
+    entries = _entries(analysis, frame, baseline=any(axis.get_lines() for axis in axes))
+    room = 0.15 + layout.text_width(figure, names, fontsize=style.RC["ytick.labelsize"])
+    noted = 0.62 if any(axis.texts for axis in axes) else layout.RIGHT
+    layout.arrange(figure, axes, height, entries, first=room, left=0.1, right=noted)
     level = f"{100 * (1 - analysis.options.alpha):g} %"
     return Plot(
         name=name,
@@ -65,8 +69,9 @@ def _panel(axis: Axes, frame: pd.DataFrame, analysis: Analysis, task: str, heads
     cells = analysis.cells[(analysis.cells["task"] == task) & analysis.cells["head"].isin(heads)]
     _means(axis, cells, row)
     for cell in cells.itertuples():
-        note = f"{cell.failed} failed" if cell.failed else "" if cell.n else "no run"
-        color = style.PALETTE[3] if cell.failed else style.GREY
+        if cell.n and not cell.failed:
+            continue
+        note, color = (f"{cell.failed} failed", style.PALETTE[3]) if cell.failed else ("no run", style.GREY)
         axis.text(
             1.01, row[cell.head], note, transform=axis.get_yaxis_transform(), va="center", fontsize=8, color=color
         )
@@ -110,7 +115,7 @@ def _heights(seeds: pd.Series) -> dict[int, float]:
     return {seed: float(levels[i * step % len(numbers)]) for i, seed in enumerate(numbers)}
 
 
-def _legend(figure: Figure, analysis: Analysis, frame: pd.DataFrame, baseline: bool) -> None:
+def _entries(analysis: Analysis, frame: pd.DataFrame, baseline: bool) -> list[tuple[str, Line2D]]:
     entries = [("one run", Line2D([], [], color=style.GREY, marker="o", linestyle="", markersize=4))]
     if (analysis.cells["n"] > 1).any():
         mean = Line2D([], [], color="black", marker="D", markerfacecolor="white", markersize=5, linewidth=1.4)
@@ -119,7 +124,7 @@ def _legend(figure: Figure, analysis: Analysis, frame: pd.DataFrame, baseline: b
         entries.append(("collapsed run", Line2D([], [], color=style.GREY, marker="x", linestyle="", markersize=5)))
     if baseline:
         entries.append(("majority baseline", Line2D([], [], color=style.GREY, linestyle=(0, (4, 3)), linewidth=1.1)))
-    style.legend(figure, entries)
+    return entries
 
 
 def _alt(analysis: Analysis, kind: data.Kind) -> str:

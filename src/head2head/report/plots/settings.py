@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from head2head.report.analysis import Analysis
 from head2head.report.labels import varying
-from head2head.report.plots import data, style
+from head2head.report.plots import data, layout, style
 from head2head.report.plots.figure import Plot
 
 LEAST_VALUES = 3  # two values are a comparison, which tables show better
@@ -32,7 +32,7 @@ def plots(analysis: Analysis) -> list[Plot]:
 def numeric(analysis: Analysis) -> Iterator[tuple[str, pd.Series]]:
     """Settings whose values are numbers, and the number of each run (NaN where it has none)."""
     frame = analysis.experiment.frame
-    for name, texts in varying(analysis.experiment.results).items():
+    for name, texts in varying(analysis.experiment.results, analysis.experiment.settings).items():
         values = pd.Series(pd.to_numeric(pd.Series(texts), errors="coerce").to_numpy(), index=frame.index, dtype=float)
         if np.isfinite(values).sum() >= LEAST_VALUES and not any(text in ("true", "false") for text in texts):
             yield name, values
@@ -40,13 +40,13 @@ def numeric(analysis: Analysis) -> Iterator[tuple[str, pd.Series]]:
 
 def _plot(analysis: Analysis, frame: pd.DataFrame, name: str, tasks: list[str]) -> Plot:
     bases = list(dict.fromkeys(analysis.experiment.frame.set_index("head").loc[analysis.heads, "base"]))
-    figure, axes = style.grid(len(tasks), 2.7)
+    figure, axes = layout.grid(len(tasks))
     for axis, task in zip(axes, tasks, strict=True):
         _panel(axis, frame[frame["task"] == task], bases)
         axis.set_title(style.wrapped(task, 34))
         axis.set_xlabel(name)
         axis.set_ylabel(f"{data.metric_of(analysis, task)} (%)")
-    style.legend(figure, style.head_entries(bases, frame["base"], markersize=5, linewidth=0))
+    layout.arrange(figure, axes, 1.9, style.head_entries(bases, frame["base"], markersize=5, linewidth=0))
     best = frame.loc[frame.groupby("task")["score"].idxmax()]
     return Plot(
         name="setting_" + "".join(c if c.isalnum() else "_" for c in name),

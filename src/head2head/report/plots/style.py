@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -28,7 +26,6 @@ LINES: tuple[Any, ...] = (
     (0, (8, 3)),
 )
 GREY = "#6b6b6b"
-WIDTH = 10.0  # inches; 960 pixels on the page
 MANY_LABELS = 14  # more than these are not told apart by colour and line
 
 RC: dict[str, Any] = {
@@ -38,6 +35,7 @@ RC: dict[str, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
+    "axes.titley": 1.0,  # as it would be: else each drawing measures all ticks to see whether it is in their way
     "axes.labelsize": 9,
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
@@ -92,23 +90,6 @@ def wrapped(label: str, width: int = 34) -> str:
     return "\n".join(line for part in label.split(SEPARATOR) for line in textwrap.wrap(part, width))
 
 
-def columns_for(count: int) -> int:
-    """How many panels stand side by side."""
-    return 2 if count == 4 else min(3, count)
-
-
-def grid(count: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels, `height` inches each, wrapped into columns."""
-    columns = columns_for(count)
-    rows = math.ceil(count / columns)
-    width = WIDTH if columns > 1 else 0.7 * WIDTH
-    figure = Figure(figsize=(width, rows * height + 0.6), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False, **options).flat)
-    for unused in axes[count:]:
-        unused.remove()
-    return figure, axes[:count]
-
-
 def percent(axis: Any) -> None:
     """Tick labels of fractions in per cent; the sign stands in the axis' label."""
     axis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
@@ -122,15 +103,6 @@ def logarithmic(axes: Axes) -> None:
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
-
-
-def legend(figure: Figure, entries: Iterable[tuple[str, Line2D]], columns: int = 4) -> None:
-    """A legend below all panels, each name once."""
-    handles = dict(entries)
-    names = [wrapped(name, 34) for name in handles]
-    width = max((len(line) for name in names for line in name.split("\n")), default=1)
-    columns = max(1, min(columns, len(handles), int(110 // (width + 8))))
-    figure.legend(list(handles.values()), names, loc="outside lower center", ncols=columns)
 
 
 def head_entries(heads: Sequence[str], shown: Iterable[str], **options: Any) -> list[tuple[str, Line2D]]:
