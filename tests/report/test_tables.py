@@ -81,6 +81,42 @@ def test_runs_not_above_the_baseline_are_named(make):
     assert "Runs not above the majority baseline: mean on rte (2 of 3)." in table().legend
 
 
+def test_runs_not_above_the_baseline_as_they_collapsed_are_told_once(make):
+    make(runs("mean", [0.5, 0.5], collapsed=True))
+    assert not any("not above" in line for line in table().legend)
+    make([*runs("mean", [0.5, 0.5], collapsed=True), make_result("rte", "mean", 2, 0.4)])
+    text = "Runs not above the majority baseline, collapsed ones among them: mean on rte (3 of 3)."
+    assert text in table().legend
+
+
+def test_heads_that_are_perfect_or_never_learn_are_told(make):
+    make(
+        [run for head, last in (("mean", 1.0), ("max", 1.0), ("cls", 0.99)) for run in runs(head, [1.0, last])]
+        + runs("pooler", [0.5, 0.5], collapsed=True)
+    )
+    text = "\n".join(analyse(load("trial"), Options()).cautions)
+    assert "rte: every run of mean, max is perfect; the task cannot rank them." in text
+    assert "pooler collapsed in every run on rte" in text
+    make([*runs("mean", [1.0, 1.0]), *runs("max", [0.9, 0.5]), make_result("rte", "max", 3, 0.5, collapsed=True)])
+    text = "\n".join(analyse(load("trial"), Options()).cautions)
+    assert "perfect" not in text
+    assert "collapsed" not in text
+
+
+def test_only_heads_that_differ_over_tasks_are_listed(make):
+    names = ["pooler", "mean", "max", "cls"]
+    make([make_result(f"t{t}", h, 0, 0.6 + 0.05 * i + t / 100) for t in range(8) for i, h in enumerate(names)])
+    (over,) = analyse(load("trial"), Options()).over_tasks
+    found = {str(row[0]): str(row[2]) for row in comparison_tables.ranks(over, 0.05).rows}
+    # Ranks 1 to 4 everywhere, CD = 1.66: heads two ranks apart differ.
+    none = "\N{EN DASH}"
+    p2, p3 = (p_value(over.nemenyi.loc["cls", head]) for head in ("mean", "pooler"))
+    assert found == {"cls": f"pooler ({p3}), mean ({p2})", "max": f"pooler ({p2})", "mean": none, "pooler": none}
+    make([make_result(t, h, 0, 0.6 + 0.05 * ((i + k) % 4)) for k, t in enumerate("ab") for i, h in enumerate(names)])
+    (over,) = analyse(load("trial"), Options()).over_tasks
+    assert comparison_tables.ranks(over, 0.05) is None
+
+
 def test_significant_differences_are_marked_with_their_direction(make):
     low, middle, high = ([base + seed / 1000 for seed in range(8)] for base in (0.6, 0.7, 0.8))
     make(runs("pooler", middle) + runs("mean", high) + runs("max", low))
@@ -102,7 +138,12 @@ def test_all_pairs_is_the_larger_family(make):
 
 @pytest.mark.parametrize(
     ("heads", "reference"),
-    [(["mean", "pooler", "cls"], "pooler"), (["max", "mean", "cls"], "mean"), (["max", "cls"], "cls")],
+    [
+        (["mean", "pooler", "cls"], "pooler"),
+        (["max", "mean", "embeddings-pooler"], "mean"),
+        (["embeddings-attention", "embeddings-mean"], "embeddings-mean"),
+        (["max", "cls"], "cls"),
+    ],
 )
 def test_the_reference_is_pooler_else_mean_else_the_first(make, heads, reference):
     make([run for head in heads for run in runs(head, [0.5])])
@@ -221,7 +262,7 @@ def test_a_comparison_shows_difference_interval_and_p(make):
         "rte",
         f"mean {MINUS} pooler",
         "6",
-        "+10.00 [+10.00, +10.00]",
+        "+10.00 in every pair",
         "0.0312",
         "0.0312",
         "6",

@@ -78,14 +78,16 @@ def check(options: Options, experiment: Experiment) -> None:
 
 
 def reference(of_task: pd.DataFrame, heads: list[str], asked: str | None) -> str:
-    """The head that a task's others are compared with: the one asked for, else pooler, mean or the first,
-    among those with a score."""
+    """The head that a task's others are compared with: the one asked for, else pooler, mean, one that pools so
+    (`embeddings-mean`) or the first, among those with a score."""
     present = of_task[of_task["score"].notna()] if of_task["score"].notna().any() else of_task
     names = [head for head in heads if head in set(present["head"])]
     if asked in set(of_task["head"]):
         return str(asked)
     base = dict(zip(present["head"], present["base"], strict=True))
-    return next((head for usual in ("pooler", "mean") for head in names if base[head] == usual), names[0])
+    usual = [head for name in ("pooler", "mean") for head in names if base[head] == name]
+    usual += [head for name in ("-pooler", "-mean") for head in names if base[head].endswith(name)]
+    return [*usual, *names][0]
 
 
 def ranked(cells: pd.DataFrame, frame: pd.DataFrame, alpha: float) -> tuple[OverTasks, ...]:

@@ -15,7 +15,7 @@ class Options:
     """What can be asked of a report.
 
     reference: label of the head that the others are compared with; None takes `pooler`, else `mean`, else
-        the first in the order of tables, among those that a task has.
+        one that pools so (`embeddings-mean`), else the first in the order of tables, among those that a task has.
     all_pairs: compare every pair of a task instead.
     test: "permutation" or "wilcoxon".
     epoch: "last", or "best" on the validation data, which flatters.
@@ -46,8 +46,8 @@ class Analysis:
     comparisons: one row a comparison, paired by seed. task, reference, head, n (common seeds), difference
         (head minus reference), ci_low, ci_high (of the mean difference), p (two-sided), exact (all sign
         flips were counted), family (size m), p_holm, significant (p_holm < alpha), floor (smallest p_holm
-        that the pairs of the task can give: Holm's correction of 2 / 2^n), seeds_needed (for 80 % power at the observed effect; NaN where
-        no number would do).
+        that the pairs of the task can give: Holm's correction of 2 / 2^n), seeds_needed (for 80 % power at the
+        observed effect; NaN where no number would do).
     over_tasks: one entry for sentence heads and one for token heads, where there are at least two tasks
         and two heads with all their scores.
     examples: None unless asked for; else one row a task, head and seed whose predictions are stored.

@@ -38,13 +38,14 @@ def _count(found: pd.DataFrame, tasks: list[str]) -> str:
 
 
 def _largest(found: pd.DataFrame, tasks: list[str]) -> str:
-    """Of each task the head that is furthest away: ` (max on needle, +3.10 points)`."""
+    """Of each task the head that is furthest away: ` (max and 2 more on needle, +3.10 points)`."""
     parts = []
     for task in tasks:
         rows = found[found["task"] == task]
         if len(rows):
             row = rows.loc[rows["difference"].abs().idxmax()]
-            parts.append(f"{row['head']} on {task}, {signed(row['difference'])} points")
+            more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+            parts.append(f"{row['head']}{more} on {task}, {signed(row['difference'])} points")
     shown = "; ".join(parts[:4]) + (f"; and on {len(parts) - 4} more" if len(parts) > 4 else "")
     return f" ({shown})" if parts else ""
 

@@ -11,7 +11,7 @@ from head2head.report import power, statistics
 from head2head.report.analysis import Analysis
 from head2head.report.over_tasks import OverTasks
 from head2head.report.runs import Experiment
-from head2head.report.table import MINUS
+from head2head.report.table import MINUS, p_value
 
 FEW_SEEDS = 10  # bootstrap intervals of so few values are known to be too narrow
 
@@ -26,6 +26,7 @@ def cautions(analysis: Analysis) -> list[str]:
         *_intervals(analysis),
         *_ranks(analysis),
         *_missing(analysis),
+        *_ends(analysis),
         *_stopped(analysis.experiment.frame),
         *_failures(analysis.experiment.frame),
         *_data(analysis.experiment),
@@ -105,14 +106,14 @@ def _ranks(analysis: Analysis) -> list[str]:
 
 def _ranked(ranked: OverTasks, alpha: float) -> str:
     k, tasks, critical = len(ranked.ranks), len(ranked.tasks), ranked.critical_difference
-    text = f"Over {tasks} tasks, {k} {ranked.kind} heads: "
+    text = f"Mean ranks of {k} {ranked.kind} heads over {tasks} tasks: "
     if not math.isnan(ranked.p_friedman):
-        text += f"Friedman's chi-squared {ranked.friedman:.2f}, p = {ranked.p_friedman:.4f}; "
-    text += f"two heads differ (Nemenyi, {alpha:g}) when their mean ranks are {critical:.2f} apart"
+        text += f"Friedman's chi-squared is {ranked.friedman:.2f}, p {p_value(ranked.p_friedman)}; "
+    text += f"two heads differ (Nemenyi, {alpha:g}) when they are {critical:.2f} apart"
     if critical > k - 1:
         return f"{text}, which cannot happen: they are at most {k - 1} apart. More tasks are needed, not more seeds."
     spread = ranked.ranks.max() - ranked.ranks.min()
-    text += f", of at most {k - 1} and {spread:.2f} between the best and the worst here"
+    text += f"; the best and the worst are {spread:.2f} apart, and at most {k - 1} is possible"
     if critical > 0.6 * (k - 1):
         text += ". With so few tasks only heads that are best and worst on nearly every task can be told apart"
     return text + "."
@@ -132,6 +133,20 @@ def _missing(analysis: Analysis) -> list[str]:
         names = [f"{cell.head} on {cell.task}" for cell in empty.itertuples()]
         more = f" and {len(names) - 6} more" if len(names) > 6 else ""
         notes.append(f"No runs of {', '.join(names[:6])}{more}.")
+    return notes
+
+
+def _ends(analysis: Analysis) -> list[str]:
+    """Heads that cannot be told apart, or that did not learn."""
+    cells, notes = analysis.cells, []
+    for task, perfect in cells[(cells["mean"] > 1 - 1e-9) & (cells["n"] > 0)].groupby("task", sort=False):
+        if len(perfect) > 1:
+            notes.append(f"{task}: every run of {', '.join(perfect['head'])} is perfect; the task cannot rank them.")
+    for head, flat in cells[(cells["collapsed"] == cells["n"]) & (cells["n"] > 0)].groupby("head", sort=False):
+        notes.append(
+            f"{head} collapsed in every run on {', '.join(flat['task'])}: it did not learn as it was trained here, "
+            "which need not mean that it cannot."
+        )
     return notes
 
 

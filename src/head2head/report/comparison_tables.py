@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from head2head.report.analysis import Analysis
 from head2head.report.over_tasks import OverTasks
@@ -14,8 +15,7 @@ def comparisons(analysis: Analysis) -> Table:
     level = f"{100 * (1 - analysis.options.alpha):g}"
     rows = []
     for row in analysis.comparisons.itertuples():
-        interval = "" if math.isnan(row.ci_low) else f" [{signed(row.ci_low)}, {signed(row.ci_high)}]"
-        texts = [row.task, f"{row.head} {MINUS} {row.reference}", str(row.n), signed(row.difference) + interval]
+        texts = [row.task, f"{row.head} {MINUS} {row.reference}", str(row.n), signed(row.difference) + _interval(row)]
         cells = [Cell(text) for text in (*texts, p_value(row.p))]
         cells.append(Cell(p_value(row.p_holm), bold=bool(row.significant)))
         rows.append([*cells, Cell(seeds(row.seeds_needed))])
@@ -34,9 +34,18 @@ def comparisons(analysis: Analysis) -> Table:
         words=2,
         legend=[
             "CI: bootstrap (BCa) of the mean difference. Seeds for 80 % power: paired t test at the corrected level, "
-            "for a difference of the size observed."
+            f"for a difference of the size observed; {NONE} where there is none."
         ],
     )
+
+
+def _interval(row: Any) -> str:
+    """Equal differences have no spread to draw from: an interval of one point would look like certainty."""
+    if math.isnan(row.ci_low):
+        return ""
+    if row.ci_high - row.ci_low < 1e-9:
+        return " in every pair"
+    return f" [{signed(row.ci_low)}, {signed(row.ci_high)}]"
 
 
 def published(analysis: Analysis) -> Table | None:
@@ -86,16 +95,25 @@ def examples(analysis: Analysis) -> Table | None:
     )
 
 
-def ranks(over: OverTasks, alpha: float) -> Table:
-    """Mean ranks, and Nemenyi's p of each pair of heads; significant ones are bold."""
+def ranks(over: OverTasks, alpha: float) -> Table | None:
+    """Which heads' mean ranks differ; None where none do."""
+    if over.p_friedman >= alpha:
+        return None
     rows = []
-    for head, rank in over.ranks.items():
-        others = [(other, over.nemenyi.loc[head, other]) for other in over.ranks.index]
-        cells = [Cell(NONE) if other == head else Cell(p_value(p), bold=bool(p < alpha)) for other, p in others]
-        rows.append([Cell(str(head)), Cell(f"{rank:.2f}"), *cells])
+    for head, rank in over.ranks.sort_values(kind="stable").items():
+        p = over.nemenyi.loc[head]
+        worse = [
+            f"{other} ({p_value(p[other])})"
+            for other in over.ranks.index
+            if p[other] < alpha and over.ranks[other] > rank
+        ]
+        rows.append([Cell(str(head)), Cell(f"{rank:.2f}"), Cell(", ".join(worse) or NONE)])
+    if all(row[-1].lead == NONE for row in rows):
+        return None
     return Table(
-        caption=f"Mean ranks of {over.kind} heads over {len(over.tasks)} tasks (1 is best), and p of Nemenyi's test.",
-        columns=["head", "mean rank", *over.ranks.index],
+        caption=f"Mean ranks of {over.kind} heads over {len(over.tasks)} tasks (1 is best).",
+        columns=["head", "mean rank", "significantly better than (p of Nemenyi's test)"],
         rows=rows,
+        words=3,
         legend=[f"Critical difference of mean ranks at {alpha:g}: {over.critical_difference:.2f}."],
     )

@@ -14,13 +14,12 @@ from markupsafe import Markup
 from head2head.report import comparison_tables as tables
 from head2head.report.analysis import Analysis
 from head2head.report.answer import answer
-from head2head.report.labels import flatten
 from head2head.report.plots import draw
 from head2head.report.plots.figure import Plot, inline
 from head2head.report.runs import Experiment
 from head2head.report.score_table import scores
 from head2head.report.table import Cell, Table
-from head2head.results import NOT_IN_KEY, plain, write_atomically
+from head2head.results import NOT_IN_KEY, write_atomically
 
 PAGE, PLOTS, SWEEP = "report.html", "plots", "sweep.yaml"
 TEMPLATE = "page.html.j2"
@@ -57,7 +56,7 @@ def write(experiment: Experiment, analysis: Analysis, folder: Path, command: str
         svg = plot.svg()
         write_atomically(folder / PLOTS / f"{plot.name}.svg", svg)
         _write_bytes(folder / PLOTS / f"{plot.name}.png", plot.png())
-        pictures.append(Picture(plot, Markup(inline(svg, plot.name))))  # noqa: S704: matplotlib escapes its text
+        pictures.append(Picture(plot, Markup(inline(svg, plot.name))))  # matplotlib escapes its text
     drawn = {picture.plot.name for picture in pictures}
     for path in (folder / PLOTS).iterdir():
         if FIGURE.fullmatch(path.name) and path.stem not in drawn:
@@ -85,7 +84,7 @@ def html(experiment: Experiment, analysis: Analysis, pictures: list[Picture], co
         main=main,
         pictures=pictures,
         comparisons=tables.comparisons(analysis) if len(analysis.comparisons) else None,
-        ranks=[tables.ranks(over, analysis.options.alpha) for over in analysis.over_tasks],
+        ranks=[table for over in analysis.over_tasks if (table := tables.ranks(over, analysis.options.alpha))],
         examples=tables.examples(analysis),
         cautions=analysis.cautions,
         published=tables.published(analysis),
@@ -108,8 +107,7 @@ def failed_runs(experiment: Experiment) -> Table | None:
 
 def fixed_settings(experiment: Experiment) -> Table:
     """Settings that all runs share, but for those that cannot change a result."""
-    runs = [dict(flatten(plain(result.config))) for result in experiment.results]
-    shared = set.intersection(*(set(run.items()) for run in runs))
+    shared = set.intersection(*(set(settings.items()) for settings in experiment.settings))
     rows = [
         [Cell(name), Cell(value)]
         for name, value in sorted(shared)

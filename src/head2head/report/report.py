@@ -75,10 +75,8 @@ def markdown(analysis: Analysis) -> str:
     if len(analysis.comparisons):
         parts += ["## Differences", formats.markdown(tables.comparisons(analysis))]
     for over in analysis.over_tasks:
-        parts += [
-            f"## {over.kind.capitalize()} heads over tasks",
-            formats.markdown(tables.ranks(over, analysis.options.alpha)),
-        ]
+        if (ranked := tables.ranks(over, analysis.options.alpha)) is not None:
+            parts += [f"## {over.kind.capitalize()} heads over tasks", formats.markdown(ranked)]
     if (by_example := tables.examples(analysis)) is not None:
         parts += ["## By example", formats.markdown(by_example)]
     if analysis.cautions:

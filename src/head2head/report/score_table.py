@@ -63,15 +63,16 @@ def legend(analysis: Analysis, usual: int) -> list[str]:
     if (cells["n"] != usual).any():
         notes.append(f"{NONE}: no run. n: finished runs, where they are not {usual}.")
     if cells["collapsed"].any():
-        notes.append("Collapsed: the predictions are constant; counted in the mean.")
+        notes.append("Collapsed: the predictions are constant, as the majority baseline's are; counted in the mean.")
     if cells["stopped"].any():
         notes.append("Stopped early: with the score it had by then; counted in the mean.")
     if cells["failed"].any():
         notes.append("Failed: no score; not in the mean.")
-    if cells["not_above_baseline"].any():
-        low = cells[cells["not_above_baseline"] > 0]
+    low = cells[cells["not_above_baseline"] > cells["collapsed"]]
+    if len(low):
         names = [f"{cell.head} on {cell.task} ({cell.not_above_baseline} of {cell.n})" for cell in low.itertuples()]
-        notes.append(f"Runs not above the majority baseline: {', '.join(names)}.")
+        too = ", collapsed ones among them" if low["collapsed"].any() else ""
+        notes.append(f"Runs not above the majority baseline{too}: {', '.join(names)}.")
     return notes
 
 
