@@ -196,6 +196,12 @@ def test_two_heads_have_no_critical_difference_diagram(make):
     assert critical_difference.plots(ranked(make, heads=2)) == []
 
 
+def test_where_no_two_heads_could_differ_there_is_no_diagram(make):
+    # CD of three heads is 2.343 over the square root of the tasks, and their ranks are at most 2 apart.
+    assert critical_difference.plots(ranked(make, tasks=2, heads=3)) == []
+    assert len(critical_difference.plots(ranked(make, tasks=3, heads=3))) == 1
+
+
 def test_one_task_has_no_critical_difference_diagram(make):
     assert critical_difference.plots(ranked(make, tasks=1)) == []
 
@@ -342,7 +348,7 @@ for plot in plots.draw(analyse(load("trial"), Options())):
 
 def test_the_same_results_give_the_same_bytes_in_every_process(make):
     weights = {"layers": [5, 6], "weights": [0.4, 0.6]}
-    analysis = analysed(make, runs(["cola", "rte"], layer_weights=weights))
+    analysis = analysed(make, runs(["cola", "mrpc", "rte"], layer_weights=weights))
     here = [
         f"{plot.name} {hashlib.sha256(plot.svg().encode()).hexdigest()} {hashlib.sha256(plot.png()).hexdigest()}"
         for plot in plots.draw(analysis)

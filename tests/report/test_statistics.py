@@ -123,7 +123,7 @@ def test_seeds_for_any_significance(family, least):
 
 def test_seeds_for_an_effect_by_the_noncentral_t():
     # d = 0.5, alpha 0.05, two-sided, 80 % power: 34 pairs (Cohen 1988; G*Power).
-    differences = np.array([-1.0, 1.0]) * math.sqrt(0.5) + 0.5
+    differences = np.array([-1.0, 0.0, 1.0]) + 0.5
     assert power.seeds_for(differences, 1, 0.05) == 34
     t, nc = stats.t.isf(0.025, 33), 0.5 * math.sqrt(34)
     assert stats.nct.sf(t, 33, nc) + stats.nct.cdf(-t, 33, nc) >= 0.8
@@ -139,7 +139,7 @@ def test_power_is_that_of_statsmodels(effect, alpha, n):
 
 
 def test_more_comparisons_take_more_seeds():
-    differences = np.array([-1.0, 1.0]) * math.sqrt(0.5) + 0.5
+    differences = np.array([-1.0, 0.0, 1.0]) + 0.5
     needed = power.seeds_for(differences, 4, 0.05)
 
     def achieved(n):
@@ -156,5 +156,5 @@ def test_seeds_needed_never_fall_below_what_the_exact_test_needs():
 
 def test_seeds_needed_where_there_is_no_answer():
     assert math.isnan(power.seeds_for(np.zeros(4), 1, 0.05))
-    assert math.isnan(power.seeds_for(np.array([0.1]), 1, 0.05))
-    assert math.isinf(power.seeds_for(np.array([-1, 1.001]), 1, 0.05))
+    assert math.isnan(power.seeds_for(np.array([0.1, 0.2]), 1, 0.05))
+    assert math.isinf(power.seeds_for(np.array([-1, 0, 1.001]), 1, 0.05))

@@ -7,6 +7,7 @@ from typing import Any
 
 from head2head.report.analysis import Analysis
 from head2head.report.over_tasks import OverTasks
+from head2head.report.power import FEWEST
 from head2head.report.table import MINUS, NONE, Cell, Table, p_value, percent, seeds, signed
 
 
@@ -34,7 +35,7 @@ def comparisons(analysis: Analysis) -> Table:
         words=2,
         legend=[
             "CI: bootstrap (BCa) of the mean difference. Seeds for 80 % power: paired t test at the corrected level, "
-            f"for a difference of the size observed; {NONE} where there is none."
+            f"for a difference of the size observed; {NONE} where there is none, or fewer than {FEWEST} pairs."
         ],
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import special
 
 POWER = 0.8
+FEWEST = 3  # of two seeds the spread is anybody's guess
 MOST = 10_000  # seeds; more are as good as never
 
 
@@ -26,9 +27,9 @@ def seeds_for(differences: np.ndarray, family: int, alpha: float) -> float:
         differences: (n,) by seed.
 
     Returns:
-        a whole number; infinity above `MOST`; NaN where there is no spread to go by (n < 2) or no difference.
+        a whole number; infinity above `MOST`; NaN where there is no spread to go by (n < 3) or no difference.
     """
-    if len(differences) < 2:
+    if len(differences) < FEWEST:
         return math.nan
     mean, std = abs(float(np.mean(differences))), float(np.std(differences, ddof=1))
     least = seeds_for_any(family, alpha)

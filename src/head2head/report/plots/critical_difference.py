@@ -14,8 +14,9 @@ from head2head.report.plots.figure import Plot
 
 
 def plots(analysis: Analysis) -> list[Plot]:
-    """One a kind of head; none for two heads, or where all scores are tied."""
-    found = [over for over in analysis.over_tasks if not math.isnan(over.p_friedman)]
+    """One a kind of head; none for two heads, where all scores are tied, or where no two heads could differ."""
+    able = [over for over in analysis.over_tasks if over.critical_difference <= len(over.ranks) - 1]
+    found = [over for over in able if not math.isnan(over.p_friedman)]
     names = [f"critical_difference_{over.kind}" if len(found) > 1 else "critical_difference" for over in found]
     return [_plot(analysis, over, name) for over, name in zip(found, names, strict=True)]
 

@@ -46,7 +46,7 @@ def _plot(analysis: Analysis, kind: data.Kind, name: str) -> Plot:
         axis.text(j + 0.5, i + 0.5, text, ha="center", va="center", color="white" if dark else "black",
                   fontsize=8.5 if len(kind.tasks) <= 9 else 7, fontweight="bold" if mark else "normal")  # fmt: skip
     _axes(axis, analysis, kind)
-    bar = figure.colorbar(image, cax=beside, label="points above or below the reference")
+    bar = figure.colorbar(image, cax=beside, label="points")
     style.percent(bar.ax.yaxis)
     bar.outline.set_visible(False)
     _arrange(figure, axis, beside)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -48,7 +49,7 @@ class Plot:
     def png(self) -> bytes:
         file = io.BytesIO()
         with rc_context(RC):
-            options = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 3}}
+            options: dict[str, Any] = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 3}}
             self.figure.savefig(file, format="png", dpi=DPI, **options)
         return file.getvalue()
 

@@ -59,12 +59,12 @@ def arrange(
         x = first + column * (width + left + right)
         y = total - (row + 1) * (top + height) - row * BOTTOM
         axis.set_position((x / whole, y / total, width / whole, height / total))
-        fix_labels(axis)
+        fix_labels(axis, figure)
 
 
-def fix_labels(axis: Axes) -> None:
+def fix_labels(axis: Axes, figure: Figure) -> None:
     """Axis labels at a fixed distance: else each drawing measures all tick labels once more."""
-    scale = axis.get_figure(root=True).dpi_scale_trans
+    scale = figure.dpi_scale_trans
     axis.xaxis.set_label_coords(0.5, 0, axis.transAxes + ScaledTranslation(0, -0.27, scale))
     axis.yaxis.set_label_coords(0, 0.5, axis.transAxes + ScaledTranslation(-0.45, 0, scale))
 
