@@ -127,7 +127,7 @@ def test_a_thousand_results_are_reported_in_seconds(make):
     )
     start = time.process_time()
     report("trial", Options())
-    assert time.process_time() - start < 12  # 7 on one core that is otherwise busy, too
+    assert time.process_time() - start < 15  # 6 on a slow core; twice that before figures were laid out by sums
 
 
 def test_a_report_imports_no_torch(trial):

@@ -156,8 +156,7 @@ def _stopped(frame: pd.DataFrame) -> list[str]:
         return []
     return [
         f"{_count(count, 'run')} of {len(frame)} {'was' if count == 1 else 'were'} stopped early, as among the worst "
-        "so far, and count with the scores they had by then: their heads would stand higher had they been trained to "
-        "the end."
+        "so far, and count with the scores they had by then: trained to the end they might stand higher."
     ]
 
 
