@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
 import sys
 import tempfile
@@ -65,7 +66,7 @@ def enter_sweep(arguments: Sequence[str]) -> None:
         UserError: something that the user can put right.
     """
     from head2head.sweep.job import job
-    from head2head.sweep.request import parse
+    from head2head.sweep.request import TYPED, parse
     from head2head.sweep.run import show_plan
 
     flags, overrides = sort(arguments)
@@ -78,16 +79,19 @@ def enter_sweep(arguments: Sequence[str]) -> None:
     if request.plan:
         show_plan(request)
         return
-    folder = Path(
-        request.planner.output_dir, ".sweeps", request.experiment, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    )
-    folder.mkdir(parents=True, exist_ok=True)
+    started = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    # Absolute: a cluster's workers may have been started elsewhere.
+    folder = Path(request.planner.output_dir, ".sweeps", request.experiment, started).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"output_dir: {folder} cannot be written: {error.strerror}") from None
     try:
         if "hydra/launcher=ray" in for_hydra and not any("object_store_memory" in text for text in for_hydra):
             # The plugin's own default is refused by a cluster that is already there.
             for_hydra.append("+hydra.launcher.ray.init.object_store_memory=null")
-        sweeper = ["hydra/sweeper=head2head", f"hydra.sweeper.overrides=[{','.join(map(quoted, typed))}]"]
-        hydra_main(job, ["-m", *sweeper, f"hydra.sweep.dir={quoted(str(folder))}", *for_hydra])
+        os.environ[TYPED] = json.dumps(typed)  # as an override, Hydra would resolve what is meant for the runs
+        hydra_main(job, ["-m", "hydra/sweeper=head2head", f"hydra.sweep.dir={quoted(str(folder))}", *for_hydra])
     finally:
         tidy(folder)
 
@@ -113,8 +117,7 @@ def check_launcher(overrides: Sequence[str]) -> None:
 
 def quoted(text: str) -> str:
     """A text as a value in an override."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    return "'" + text.replace("'", "\\'") + "'"
 
 
 def tidy(folder: Path) -> None:

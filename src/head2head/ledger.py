@@ -63,24 +63,26 @@ class Ledger:
 
     def fold(self, *results: Result) -> None:
         """Add results, all or none. Lines are kept in order: the file does not depend on which run came first."""
-        with self._locked():
+        with self.locked():
             found = dict(self._all())
             for result in results:
                 before = found.get(result.key)
                 if before is None or before.failed is not None or rank(result) > rank(before):
                     found[result.key] = result
-            self._write(found.values())
+            if found != self._all():
+                self._write(found.values())
 
     def forget_failed(self, keys: Iterable[str]) -> None:
         """Take out failed runs, which are to be run again."""
         again = set(keys)
-        with self._locked():
+        with self.locked():
             found = self._all()
             kept = [result for result in found.values() if result.failed is None or result.key not in again]
             if len(kept) < len(found):
                 self._write(kept)
 
-    def _locked(self) -> FileLock:
+    def locked(self) -> FileLock:
+        """Held while the file is changed."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(self.path.with_name(f".{self.path.name}.lock"))
 

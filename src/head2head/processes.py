@@ -37,10 +37,11 @@ def this() -> Process:
 
 def host() -> str:
     """This machine, or this container."""
-    namespace = ""
+    parts = [socket.gethostname()]
     with contextlib.suppress(OSError):
-        namespace = str(Path("/proc/self/ns/pid").readlink())
-    return f"{socket.gethostname()} {namespace}".strip()
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())  # clones share the rest
+    return " ".join(parts)
 
 
 def born(pid: int) -> float:

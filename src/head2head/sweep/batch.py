@@ -6,7 +6,6 @@ the jobs where it is called. In a process of its own all that cannot hurt the sw
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import multiprocessing
 import os
@@ -17,14 +16,14 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psutil
 
 # Not spawned: a launcher and its Hydra context are not made to be sent. Torch is not loaded here yet.
 PROCESSES = multiprocessing.get_context("fork")
 
-Launch = Callable[[Sequence[Sequence[str]], int], object]
+Launch = Callable[[Sequence[Sequence[str]], int], Any]
 
 
 class Batch:
@@ -62,7 +61,10 @@ def _work(launch: Launch, runs: Sequence[Sequence[str]], first: int, log: Path, 
             os.dup2(file.fileno(), stream)
         sys.stdout = sys.stderr = file
         try:
-            launch(runs, first)
+            for ended in launch(runs, first) or ():
+                # What was raised outside the run itself, such as data that one machine lacks: nobody else says it.
+                if isinstance(error := getattr(ended, "_return_value", None), Exception):
+                    traceback.print_exception(error)
         except KeyboardInterrupt:
             _leave_nothing(130)
         except SystemExit:
@@ -70,26 +72,19 @@ def _work(launch: Launch, runs: Sequence[Sequence[str]], first: int, log: Path, 
         except BaseException:
             traceback.print_exc()
             _leave_nothing(1)
-        _say_goodbye()
+        if (wandb := sys.modules.get("wandb")) is not None:
+            wandb.teardown()  # writes what it still has; Python would do so, but not at the end of a forked process
         _leave_nothing(0)
 
 
-def _say_goodbye(patience: float = 60.0) -> None:
-    """Do what Python does at the end of a program, and leaves out at the end of a forked process: W&B sends
-    off what it has, Ray and pools shut down."""
-    timer = threading.Timer(patience, _leave_nothing, (0,))
-    timer.daemon = True
-    timer.start()
-    atexit._run_exitfuncs()
-    timer.cancel()
-
-
 def _leave_nothing(status: int) -> NoReturn:
-    """End this process and its children: pools and threads that the launcher left have nothing more to say."""
+    """End this process and its children: pools and threads that the launcher left have nothing more to say.
+    W&B's own process may have, and ends by itself."""
     sys.stdout.flush()
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
-            child.terminate()
+            if "wandb" not in child.name():
+                child.terminate()
     os._exit(status)
 
 

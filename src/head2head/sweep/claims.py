@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -124,7 +125,7 @@ def alive(claim: Claim, path: Path) -> bool:
 
 def _now(place: Path) -> float:
     """The time as the folder's disk sees it: machines' clocks may differ."""
-    probe = place / f".now.{os.getpid()}"
+    probe = place / f".now.{socket.gethostname()}.{os.getpid()}"
     try:
         probe.touch()
         return probe.stat().st_mtime

@@ -6,6 +6,7 @@ living process claims it; what a launcher returns or raises is not looked at.
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections import Counter
@@ -88,6 +89,7 @@ class Driver:
 
     def next_batch(self, left: Sequence[Planned]) -> list[Planned]:
         """What to launch: all that may share a machine; then, one by one, what took workers down."""
+        self.count_losses(left)  # of a worker on another machine it takes a minute to know that it is dead
         self.adopt(left)
         known = self.ledger.read()
         left = [run for run in left if run.key not in known]
@@ -100,7 +102,8 @@ class Driver:
         self._jobs += len(runs)
         try:
             while not batch.over():
-                self.look(everything)
+                with contextlib.suppress(UserError):  # a broken results.jsonl must not cost the runs under way
+                    self.look(everything)
                 time.sleep(POLL)
         finally:
             batch.stop()

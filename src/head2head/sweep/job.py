@@ -46,8 +46,8 @@ def job(config: DictConfig) -> float | None:
 
 def work(settings: dict[str, Any], planned: Planned, place: Path) -> float | None:
     """Do a claimed run, fold what came of it into the experiment's results, and release the claim."""
-    ledger = Ledger(folder_of(settings["experiment"]) / "results.jsonl", bool(settings["early_terminate"]))
     try:
+        ledger = Ledger(folder_of(settings["experiment"]) / "results.jsonl", bool(settings["early_terminate"]))
         known = ledger.read().get(planned.key)
         if known is None:
             known = find(planned, bool(settings["early_terminate"]))
@@ -56,6 +56,9 @@ def work(settings: dict[str, Any], planned: Planned, place: Path) -> float | Non
         if known is None:
             return None
         ledger.fold(portable(known, planned.identity))
+    except SystemExit:  # the worker was told to end, by the system or by the run itself
+        claims.give_up(place, planned.key, os.environ.get(SWEEP, ""), "its worker was told to end")
+        raise
     except BaseException:  # Ctrl-C, or a disk that is full: the run is nobody's again
         claims.release(place, planned.key)
         raise
@@ -64,10 +67,12 @@ def work(settings: dict[str, Any], planned: Planned, place: Path) -> float | Non
 
 
 def attempt(settings: dict[str, Any], planned: Planned, place: Path) -> Result | None:
-    """The run's result, failed if it raised; None when it ran out of memory beside others and should be
-    tried again."""
-    from torch import OutOfMemoryError
+    """The run's result, failed if it raised; None when it ran out of memory, perhaps for others beside it, and
+    should be tried again.
 
+    Raises:
+        SystemExit: the GPU is lost to this process; the run should be tried again in another one.
+    """
     from head2head.finetuner import Diverged
     from head2head.run import run
 
@@ -75,16 +80,25 @@ def attempt(settings: dict[str, Any], planned: Planned, place: Path) -> Result |
         return run(settings, planned.overrides)
     except Diverged as error:
         return find(planned) or failed(settings, planned, str(error))
-    except OutOfMemoryError as error:
-        claims.give_up(place, planned.key, os.environ.get(SWEEP, ""), " ".join(str(error).split())[:300])
-        return None
     except UserError as error:
         print(f"error: {planned.label}: {error}", file=sys.stderr, flush=True)
         return failed(settings, planned, str(error))
     except Exception as error:
         traceback.print_exc()
         sys.stderr.flush()
-        return failed(settings, planned, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if out_of_memory(error):
+            claims.give_up(place, planned.key, os.environ.get(SWEEP, ""), why[:300])
+            return None
+        if "CUDA error" in why:  # every later call of this process would fail, too
+            raise SystemExit(1) from None
+        return failed(settings, planned, why)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether memory was short, on the GPU or the machine."""
+    told = ("out of memory", "ALLOC_FAILED", "can't allocate memory")
+    return isinstance(error, MemoryError) or any(words in str(error) for words in told)
 
 
 def failed(settings: dict[str, Any], planned: Planned, why: str) -> Result:

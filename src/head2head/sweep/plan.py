@@ -61,7 +61,9 @@ class Planner:
     @cached_property
     def output_dir(self) -> Path:
         """Where the runs go."""
-        return Path(self._compose([text for text in self.fixed if text.startswith("output_dir=")])["output_dir"])
+        return Path(
+            self._compose([text for text in self.fixed if text.lstrip("+").startswith("output_dir=")])["output_dir"]
+        )
 
     def all(self) -> list[Planned]:
         """Every run of a grid or of a random search, each key once.

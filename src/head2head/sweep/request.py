@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+import yaml
 
 from head2head.configuration import check_names, settings
 from head2head.errors import UserError
@@ -15,6 +18,8 @@ from head2head.results import NOT_IN_KEY
 from head2head.sweep import space
 from head2head.sweep.file import SweepFile, find, read
 from head2head.sweep.plan import Planner, folder_of
+
+TYPED = "HEAD2HEAD_TYPED"  # environment: what was typed after sweep.py, as JSON, for the sweeper plugin
 
 # What speaks to the sweep, not to its runs.
 OWN = {"experiment": "", "plan": "false", "retry": "false", "sweep_seed": "0"}
@@ -46,6 +51,8 @@ class Request:
     def planner(self) -> Planner:
         """Raises UserError: an override that does not parse, or an unknown name."""
         check_names(self.overrides, several=True)
+        if fixed := {"output_dir", "experiment", "plan"} & set(self.file.parameters):
+            raise UserError(f"{self.file.path}: parameters: {min(fixed)}: give it on the command line")
         typed = settings(self.overrides)
         for setting in typed:
             if len(setting.values) > 1 and setting.name in NOT_IN_KEY:
@@ -76,7 +83,7 @@ def data_dir(given: set[str]) -> list[str]:
     folder = os.environ.get("HEAD2HEAD_DATA")
     if not folder or "data_dir" in given:
         return []
-    path = str(Path(folder).absolute()).replace("\\", "\\\\").replace('"', '\\"')
+    path = str(Path(folder).absolute()).replace('"', '\\"')
     return [f'data_dir="{path}"']
 
 
@@ -97,6 +104,10 @@ def parse(overrides: Sequence[str]) -> Request:
     if not own["experiment"]:
         known = sorted(path.parent.name for path in Path("experiments").glob("*/sweep.yaml"))
         raise UserError(f"which experiment? give experiment=NAME; there are: {', '.join(known) or 'none here'}")
+    if yaml.safe_load(own["experiment"]) != own["experiment"] or not re.fullmatch(r"[\w.-]+", own["experiment"]):
+        raise UserError(
+            f"experiment={own['experiment']}: a folder's name of letters, digits, . _ and -, and no number or yaml word"
+        )
     for name in ("plan", "retry"):
         if own[name].lower() not in ("true", "false"):
             raise UserError(f"{name}={own[name]}: expected true or false")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from head2head.errors import UserError
 from head2head.results import Result
+from head2head.sweep import claims
 from head2head.sweep.batch import Launch
 from head2head.sweep.display import Display, duration, line, listing
 from head2head.sweep.driver import Driver
@@ -52,6 +53,7 @@ def sweep(request: Request, launch: Launch, width: int, log: Path, identifier: s
     """
     search = Search(request)
     runs = search.known()
+    check_writable(request, search.planner.output_dir)
     retry(request, runs)
     with Display(request.experiment) as display:
         driver = Driver(
@@ -74,14 +76,31 @@ def sweep(request: Request, launch: Launch, width: int, log: Path, identifier: s
     tell(request, runs, results, len(before), display)
 
 
+def check_writable(request: Request, output_dir: Path) -> None:
+    """See that results can be kept, before the first run and not behind it.
+
+    Raises:
+        UserError: they cannot.
+    """
+    for place, lock in (
+        (request.ledger.path, request.ledger.locked),
+        (output_dir, lambda: claims.lock(claims.folder(output_dir))),
+    ):
+        try:
+            with lock():
+                pass
+        except OSError as error:
+            raise UserError(f"{place}: cannot be written: {error.strerror}") from None
+
+
 def retry(request: Request, runs: Sequence[Planned]) -> None:
     """Take failed runs out of the results, and their notes out of the run folders, when that was asked for."""
     if not request.retry:
         return
-    request.ledger.forget_failed(run.key for run in runs)
     for run in runs:
         while (result := find(run)) is not None and result.failed is not None and result.folder is not None:
             (Path(result.folder) / "result.json").rename(Path(result.folder) / "result.failed.json")
+    request.ledger.forget_failed(run.key for run in runs)  # last: another sweep would take the failure in again
 
 
 def tell(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +26,9 @@ class Search:
         self.stopped_too = file.hyperband is not None
         if file.hyperband is not None:
             band = file.hyperband
-            curves = f"{self.planner.output_dir}/.sweeps/{request.experiment}/curves"
+            # Only runs of the very same sweep are held against each other.
+            same = hashlib.sha256(repr([self.planner.parameters, self.planner.fixed]).encode()).hexdigest()[:8]
+            curves = f"{self.planner.output_dir}/.sweeps/{request.experiment}/curves-{same}"
             settings = (
                 f"bands:{list(band.bands)},eta:{band.eta},strict:{str(band.strict).lower()},"
                 f'metric:"{file.metric}",maximize:{str(file.maximize).lower()},curves:"{curves}"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from pathlib import Path
@@ -14,11 +15,10 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-# overrides: for the runs, beside those on Hydra's command line; a value may be several.
 ConfigStore.instance().store(
     group="hydra/sweeper",
     name="head2head",
-    node={"_target_": "hydra_plugins.head2head.sweeper.ExperimentSweeper", "overrides": []},
+    node={"_target_": "hydra_plugins.head2head.sweeper.ExperimentSweeper"},
     provider="head2head",
 )
 
@@ -26,8 +26,7 @@ ConfigStore.instance().store(
 class ExperimentSweeper(Sweeper):
     """Runs an experiment's sweep file; all it does is in head2head.sweep."""
 
-    def __init__(self, overrides: list[str]):
-        self.overrides = list(overrides)
+    def __init__(self) -> None:
         self.identifier = uuid.uuid4().hex
         self.config: DictConfig | None = None
         self.launcher: Launcher | None = None
@@ -43,13 +42,13 @@ class ExperimentSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from head2head.sweep.request import parse
+        from head2head.sweep.request import TYPED, parse
         from head2head.sweep.run import sweep
 
         assert self.config is not None
         assert self.launcher is not None
         log = Path(str(self.config.hydra.sweep.dir)) / "log.txt"
-        request = parse([*arguments, *self.overrides])
+        request = parse([*arguments, *json.loads(os.environ.pop(TYPED, "[]"))])
         sweep(request, self.launcher.launch, self.width, log, self.identifier)
 
     @property
