@@ -16,7 +16,7 @@ from torch import Tensor
 
 from head2head.checkpoint import Checkpoint, load_encoder
 from head2head.configuration import compose, description, options
-from head2head.encoder import EncoderOutput, EncoderSpec, Needs, NoPooler
+from head2head.encoder import Encoder, EncoderOutput, EncoderSpec, Needs, NoPooler
 from head2head.errors import UserError
 from head2head.heads.pooling import Pool
 
@@ -32,21 +32,9 @@ def describe(text: str, pair: str | None, encoder_name: str) -> dict[str, Any]:
     """
     if not text.strip():
         raise UserError("the text is empty")
-    named = encoder_name in options("encoder")
-    if not named and "/" not in encoder_name and not Path(encoder_name).is_dir():
-        compose([f"encoder={encoder_name}"])  # says which names are near
-    overrides = [f"encoder={encoder_name}"] if named else ["encoder=any", f"encoder.name='{encoder_name}'"]
-    config = compose(overrides)["encoder"]
-    checkpoint = Checkpoint(config["name"], config["revision"], config["config"])
+    checkpoint = chosen(encoder_name)
     spec = checkpoint.spec()
-    everything = Needs(frozenset(range(spec.num_layers + 1)), pooler=True, attentions=True)
-    without_pooler = None
-    try:
-        encoder = load_encoder(checkpoint, everything, attention="eager")
-    except NoPooler as error:
-        without_pooler = f"none: {error}"
-        needs = Needs(everything.layers, attentions=True)
-        encoder = load_encoder(checkpoint, needs, attention="eager")
+    encoder, without_pooler = whole(checkpoint, spec)
     encoder.eval()
     tokenizer = checkpoint.tokenizer()
     encoded = tokenizer(text, pair, return_tensors="pt", return_special_tokens_mask=True, return_token_type_ids=True)
@@ -86,6 +74,29 @@ def describe(text: str, pair: str | None, encoder_name: str) -> dict[str, Any]:
         },
         "pools": pools,
     }
+
+
+def chosen(name: str) -> Checkpoint:
+    """The checkpoint of an encoder's name, hub id or folder.
+
+    Raises:
+        UserError: no such encoder.
+    """
+    named = name in options("encoder")
+    if not named and "/" not in name and not Path(name).is_dir():
+        compose([f"encoder={name}"])  # says which names are near
+    config = compose([f"encoder={name}"] if named else ["encoder=any", f"encoder.name='{name}'"])["encoder"]
+    return Checkpoint(config["name"], config["revision"], config["config"])
+
+
+def whole(checkpoint: Checkpoint, spec: EncoderSpec) -> tuple[Encoder, str | None]:
+    """The encoder with all its outputs, and why it has no pooler_output, where it has none."""
+    everything = Needs(frozenset(range(spec.num_layers + 1)), pooler=True, attentions=True)
+    try:
+        return load_encoder(checkpoint, everything, attention="eager"), None
+    except NoPooler as error:
+        needs = Needs(everything.layers, attentions=True)
+        return load_encoder(checkpoint, needs, attention="eager"), f"none: {error}"
 
 
 def pooled(output: EncoderOutput, spec: EncoderSpec) -> dict[str, Any]:

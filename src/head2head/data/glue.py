@@ -42,7 +42,6 @@ class Glue(Task):
     header: Sequence[str] | None = None
     label_numbers: bool = False
     skip_broken: bool = False
-    skipped: dict[str, int] = field(default_factory=dict, init=False)
 
     @property
     def regression(self) -> bool:
@@ -83,10 +82,8 @@ class Glue(Task):
             for name, place in wanted.items():
                 cell = cells[place]
                 rows[name].append(self._label(cell, f"{path}:{line_number}") if name == "label" else cell)
-        if self.skip_broken:
-            self.skipped[split] = skipped
-            if skipped:
-                self.notes.append(f"{path}: skipped {skipped} rows with a wrong number of columns")
+        if skipped:
+            self.notes.append(f"{path}: skipped {skipped} rows with a wrong number of columns")
         return Dataset.from_dict(rows)
 
     def _label(self, text: str, where: str) -> int | float:

@@ -124,11 +124,14 @@ def failed(settings: dict[str, Any], planned: Planned, why: str) -> Result:
 
 def portable(result: Result, identity: Identity) -> Result:
     """The result for the experiment's results.jsonl, which other machines read: of its settings and overrides
-    those that say where files lie are left out."""
+    those that say where files lie are left out, and of a local encoder its folder's name is kept."""
+    config = results.relevant(result.config, identity.task.places)
+    name = str(config["encoder"]["name"])
+    shown = Path(name).name if Path(name).is_absolute() else name
     return replace(
         result,
-        config=results.relevant(result.config, identity.task.places),
-        overrides=[o for o in result.overrides if not _local(o, identity.task.places)],
+        config=config | {"encoder": config["encoder"] | {"name": shown}},
+        overrides=[o.replace(name, shown) for o in result.overrides if not _local(o, identity.task.places)],
     )
 
 
