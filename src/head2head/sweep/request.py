@@ -51,8 +51,8 @@ class Request:
     def planner(self) -> Planner:
         """Raises UserError: an override that does not parse, or an unknown name."""
         check_names(self.overrides, several=True)
-        if fixed := {"output_dir", "experiment", "plan"} & set(self.file.parameters):
-            raise UserError(f"{self.file.path}: parameters: {min(fixed)}: give it on the command line")
+        if typed_only := {"output_dir", "experiment", "plan"} & set(self.file.parameters):
+            raise UserError(f"{self.file.path}: parameters: {min(typed_only)}: give it on the command line")
         typed = settings(self.overrides)
         for setting in typed:
             if len(setting.values) > 1 and setting.name in NOT_IN_KEY:
