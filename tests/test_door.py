@@ -160,7 +160,7 @@ def test_runs_on_several_devices_are_refused_in_a_multirun(tmp_path, monkeypatch
     monkeypatch.setattr(sys, "argv", ["train.py"])
     with pytest.raises(SystemExit):
         train(["-m", "seed=1,2", "trainer.devices=2", f"output_dir={tmp_path}"])
-    assert "runs on several devices cannot be part of a multirun" in capsys.readouterr().err
+    assert "runs on several devices cannot be several at once" in capsys.readouterr().err
 
 
 @pytest.fixture

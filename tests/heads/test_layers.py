@@ -46,6 +46,7 @@ def built(*overrides: str):
         ("second_to_last", [5]),
         ("embeddings", [0]),
         ("weighted_sum", [3, 4, 5, 6]),
+        ("weighted_sum_all", [1, 2, 3, 4, 5, 6]),
         ("concat_last4", [3, 4, 5, 6]),
     ],
 )
@@ -62,7 +63,7 @@ def test_layer_by_index_is_the_named_one(index, name):
 
 def test_every_configured_layer_rule_is_named_in_the_tests_above():
     assert set(options("head/layers")) == {
-        "last", "second_to_last", "embeddings", "layer", "weighted_sum", "concat_last4",
+        "last", "second_to_last", "embeddings", "layer", "weighted_sum", "weighted_sum_all", "concat_last4",
     }  # fmt: skip
 
 
