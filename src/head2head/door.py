@@ -96,9 +96,12 @@ def enter_sweep(arguments: Sequence[str]) -> None:
         tidy(folder)
 
 
-LAUNCHERS = {"joblib": "hydra_joblib_launcher", "submitit_local": "hydra_submitit_launcher",
-             "submitit_slurm": "hydra_submitit_launcher", "ray": "hydra_ray_launcher", "basic": "hydra"}  # fmt: skip
-EXTRAS = {"hydra_submitit_launcher": "slurm", "hydra_ray_launcher": "ray"}
+# Launchers that an extra brings: their plugin, and the extra.
+EXTRAS = {
+    "submitit_local": ("hydra_submitit_launcher", "slurm"),
+    "submitit_slurm": ("hydra_submitit_launcher", "slurm"),
+    "ray": ("hydra_ray_launcher", "ray"),
+}
 
 
 def check_launcher(overrides: Sequence[str]) -> None:
@@ -109,10 +112,11 @@ def check_launcher(overrides: Sequence[str]) -> None:
     """
     for text in overrides:
         group, _, name = text.partition("=")
-        module = LAUNCHERS.get(name, "")
-        package = f"hydra_plugins.{module}" if module in EXTRAS else "hydra"
-        if group == "hydra/launcher" and importlib.util.find_spec(package) is None:
-            raise UserError(f"hydra/launcher={name} needs its plugin: pip install 'head2head[{EXTRAS[module]}]'")
+        if group != "hydra/launcher" or name not in EXTRAS:
+            continue
+        plugin, extra = EXTRAS[name]
+        if importlib.util.find_spec(f"hydra_plugins.{plugin}") is None:
+            raise UserError(f"hydra/launcher={name} needs its plugin: pip install 'head2head[{extra}]'")
 
 
 def quoted(text: str) -> str:

@@ -55,7 +55,7 @@ def sweep_help_text() -> str:
         "  hydra/launcher=basic           one run after another (default)",
         "  hydra/launcher=joblib          several on this machine: hydra.launcher.n_jobs=N",
         "  hydra/launcher=submitit_slurm  a SLURM cluster (extra: slurm): hydra.launcher.partition=...",
-        "  hydra/launcher=ray             a Ray cluster (extra: ray): +hydra.launcher.ray.init.address=auto",
+        "  hydra/launcher=ray             a Ray cluster (extra: ray): hydra.launcher.ray.init.address=auto",
         "",
         "Broken off, killed or started twice, a sweep goes on where it stands: finished runs are never repeated.",
     ]
