@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup train test lint wheel clean
+.PHONY: setup train test bench lint wheel clean
 
 setup: .venv/ready
 
@@ -19,6 +19,9 @@ train: .venv/ready
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n 2
+
+bench: .venv/ready
+	$(BIN)/python benchmarks/bench.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -1,0 +1,44 @@
+"""Who is measured against whom. Also the process of its own that tells a contestant's memory:
+
+python benchmarks/contestants.py NAME TASK ROWS PATH SCRATCH
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+# name -> how it is called in tables, how it is trained
+TRAINER = {
+    "padded": ("Trainer, padded to 128 (run_glue.py)", {"pad": True}),
+    "dynamic": ("Trainer, dynamic padding", {}),
+    "grouped": ("Trainer, dynamic padding, grouped by length", {"group": True}),
+}
+OURS = {
+    "pooler": ("head2head, `head=pooler`", ("head=pooler", "cls_shortcut=true", "fast_dropout=true")),
+    "mean": ("head2head, `head=mean`", ("head=mean", "fast_dropout=true")),
+}
+NAMES = {name: told for name, (told, _) in (TRAINER | OURS).items()}
+
+
+def train(name: str, task: str, rows: int, path: Path | None, seed: int, scratch: Path) -> dict:
+    """Train a contestant for one epoch. The Trainer's load neither Lightning nor Hydra.
+
+    Args:
+        path: the same rows in a file, for the Trainer.
+    """
+    if name in TRAINER:
+        import peers
+
+        assert path is not None
+        return peers.train(path, seed, scratch, **TRAINER[name][1])
+    import ours
+
+    return ours.train(task, rows, seed, scratch, *OURS[name][1])
+
+
+if __name__ == "__main__":
+    name, task, rows, path, scratch = sys.argv[1:]
+    result = train(name, task, int(rows), Path(path), 0, Path(scratch))
+    Path(scratch, "memory.json").write_text(json.dumps(result))
+    os._exit(0)  # nothing is left to do, and libraries take their time to end

@@ -1,0 +1,37 @@
+"""Floating-point operations of a training step, counted from a BERT encoder's sizes."""
+
+from typing import TypedDict
+
+
+class Shape(TypedDict):
+    """Sizes of an encoder: its width, the width of its feed-forward parts, its number of layers."""
+
+    hidden: int
+    intermediate: int
+    layers: int
+
+
+def parameters(shape: Shape) -> int:
+    """Parameters of the layers: all but embeddings, pooler and classifier.
+
+    A layer has four dense H x H parts (query, key, value, attention output), two of H x I, and two LayerNorms.
+    """
+    h, i = shape["hidden"], shape["intermediate"]
+    return shape["layers"] * (4 * (h * h + h) + (h * i + i) + (i * h + h) + 2 * 2 * h)
+
+
+def useful(shape: Shape, tokens: int) -> int:
+    """6 x parameters x real tokens (Kaplan et al. 2020): a multiplication and an addition a parameter, once forward
+    and twice backward. Padding is no use, and the products of queries with keys are left out: at 128 word pieces they
+    are below a twentieth."""
+    return 6 * parameters(shape) * tokens
+
+
+def with_cls_shortcut(shape: Shape, tokens: int, texts: int) -> int:
+    """What of `useful` is left to do with cls_shortcut=true: in the last layer keys and values of all tokens, and all
+    other parts for one token a text."""
+    h = shape["hidden"]
+    one = Shape(hidden=h, intermediate=shape["intermediate"], layers=1)
+    below = Shape(hidden=h, intermediate=shape["intermediate"], layers=shape["layers"] - 1)
+    both = 2 * (h * h + h)  # the dense parts that make keys and values
+    return useful(below, tokens) + 6 * (both * tokens + (parameters(one) - both) * texts)

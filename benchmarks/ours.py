@@ -1,0 +1,99 @@
+"""head2head's own training, as train.py runs it."""
+
+import contextlib
+import io
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytorch_lightning as pl
+from flops import Shape
+from machine import kernel_says
+from sizes import BATCH, MAX_LENGTH
+
+from head2head import run
+from head2head.checkpoint import Checkpoint
+from head2head.configuration import compose
+from head2head.identity import build_task, identify
+from head2head.record import Parts
+
+
+class Clock(pl.Callback):
+    """Seconds from the start of the first step to the end of the last, and the peak resident set then, in bytes."""
+
+    started = 0.0
+
+    def on_train_batch_start(self, *_) -> None:
+        self.started = self.started or time.perf_counter()
+
+    def on_train_batch_end(self, *_) -> None:
+        self.seconds = time.perf_counter() - self.started
+        self.peak = kernel_says("VmHWM")
+
+
+def settings(task: str, rows: int | None, scratch: Path, *overrides: str) -> list[str]:
+    """Overrides of a run on a CPU that leaves nothing outside `scratch`. Tokenized texts are cached there."""
+    return [
+        f"task={task}",
+        f"task.train_rows={'null' if rows is None else rows}",
+        f"task.max_length={MAX_LENGTH}",
+        f"batch_size={BATCH}",
+        "trainer.accelerator=cpu",
+        "trainer.enable_progress_bar=false",
+        "save_model=false",
+        f"output_dir={scratch}/runs",
+        f"cache_dir={scratch}/cache",
+        *overrides,
+    ]
+
+
+def write_rows(task: str, rows: int | None, scratch: Path) -> Path:
+    """The training rows that a run has, as a file for the Trainer."""
+    path = scratch / f"{task}-{rows}.json"
+    if not path.exists():
+        table = build_task(compose(settings(task, rows, scratch))).read("train")
+        path.write_text(json.dumps(table.to_dict()))
+    return path
+
+
+def build(overrides: Sequence[str]) -> Parts:
+    """What the run for some overrides is made of, its texts tokenized."""
+    run.quiet()
+    config = compose(overrides)
+    return run.build_parts(config, identify(config))
+
+
+def train(task: str, rows: int, seed: int, scratch: Path, *overrides: str) -> dict[str, Any]:
+    """A run of one epoch, with all that it writes. What follows its last step, the validation, is not timed."""
+    config = compose(settings(task, rows, scratch, f"seed={seed}", "trainer.max_epochs=1", *overrides))
+    with clocked() as clock, contextlib.redirect_stdout(io.StringIO()):
+        result = run.run(config, overrides)
+    return {
+        "seconds": clock.seconds,
+        "texts": rows,
+        "tokens": result.tokens,
+        "steps": result.steps,
+        "peak": clock.peak,
+        "shape": shape(config["encoder"]["name"]),
+    }
+
+
+@contextlib.contextmanager
+def clocked() -> Iterator[Clock]:
+    """Inside the block a run's Lightning Trainer has one callback more."""
+    clock, build_trainer = Clock(), run.build_trainer
+
+    def with_clock(settings: dict[str, Any], callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
+        return build_trainer(settings, [*callbacks, clock])
+
+    with patch.object(run, "build_trainer", with_clock):
+        yield clock
+
+
+def shape(encoder: str) -> Shape:
+    """Sizes of an encoder."""
+    config = Checkpoint(encoder).model_config()
+    return Shape(hidden=config.hidden_size, intermediate=config.intermediate_size, layers=config.num_hidden_layers)
