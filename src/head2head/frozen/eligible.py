@@ -1,0 +1,56 @@
+"""Which runs can read features instead of an encoder, and which of these can be trained together. Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+# What a bank does as Lightning's Trainer would; with any other setting a run goes to the Trainer itself.
+UNDERSTOOD: dict[str, tuple[Any, ...]] = {
+    "devices": (1, "1"),
+    "num_nodes": (1,),
+    "strategy": ("auto",),
+    "precision": ("32-true", "32", 32, "64-true", "64", 64, None),
+    "accumulate_grad_batches": (1,),
+    "gradient_clip_algorithm": (None, "norm", "value"),
+    "check_val_every_n_epoch": (1,),
+    "detect_anomaly": (False, None),
+}
+FREE = frozenset(
+    {"max_epochs", "max_steps", "accelerator", "gradient_clip_val", "log_every_n_steps", "enable_progress_bar"}
+)
+HEADS = ("head2head.heads.SentenceHead", "head2head.heads.TokenHead")
+
+# What runs of one bank may differ in. The rest decides over features, batches, or how long they train.
+OWN = frozenset({"head", "seed", "optimizer", "experiment", "logger", "output_dir", "save_model", "plan", "workers"})
+
+
+def bank_of(config: dict[str, Any]) -> str | None:
+    """Name of the bank that a run belongs to: runs with the same one can be trained together. None for a run that
+    cannot, or shall not, read features.
+
+    Args:
+        config: the resolved configuration.
+    """
+    encoder, head = config["encoder"], config["head"]
+    if not config["frozen_features"] or encoder["frozen"] is not True or head["_target_"] not in HEADS:
+        return None
+    if config["early_terminate"] or config.get("profile") or not understood(config["trainer"]):
+        return None
+    if encoder["reinit_pooler"] and "Pooler" in head.get("pool", {}).get("_target_", ""):
+        return None  # each seed has a pooler of its own
+    shared = {name: value for name, value in config.items() if name not in OWN}
+    shared["encoder"] = {name: value for name, value in encoder.items() if name not in ("lr", "reinit_pooler")}
+    return hashlib.sha256(json.dumps(shared, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def understood(trainer: dict[str, Any]) -> bool:
+    """Whether a bank can do what these settings of Lightning's Trainer ask for."""
+    for name, value in trainer.items():
+        if name in UNDERSTOOD:
+            if value not in UNDERSTOOD[name]:
+                return False
+        elif name not in FREE and value is not None:
+            return False
+    return True

@@ -1,0 +1,225 @@
+"""Features on disk: one array a reading and split, memory-mapped, computed once by whoever comes first."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xxhash
+from filelock import FileLock, Timeout
+from torch import Tensor
+from tqdm import tqdm
+
+from head2head.data.batching import EvaluationBatches, TokenizedRows
+from head2head.data.datamodule import Split
+from head2head.encoder import Encoder, EncoderOutput
+from head2head.errors import UserError
+from head2head.frozen.readings import Reading
+from head2head.results import write_atomically
+
+VERSION = 1  # raise when the arrays or their meaning change: cached ones carry it in their name
+BLOCK = 1 << 24  # bytes read at a time to check a file
+
+Make = Callable[[EncoderOutput, Mapping[str, Any]], Tensor]
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of one split.
+
+    arrays: (N, width) for each reading, N rows, words or tokens; memory-mapped.
+    """
+
+    arrays: Mapping[Reading, Tensor]
+
+
+class Store:
+    """A folder of arrays for one encoder and one tokenized split.
+
+    Args:
+        folder: below the cache folder.
+        encoder: frozen, in eval mode, on the device that computes; it has the layers that are asked for.
+        split: what is encoded.
+        name: of task and split, for the progress bar.
+        tokens: word pieces in a batch, padding included.
+    """
+
+    def __init__(self, cache: Path, encoder: Encoder, split: Split, name: str, tokens: int):
+        self.encoder, self.split, self.name, self.tokens = encoder, split, name, tokens
+        self.dtype = next(encoder.parameters()).dtype
+        config = encoder.model.config.to_diff_dict()
+        for passing in ("_name_or_path", "transformers_version", "dtype", "architectures"):
+            config.pop(passing, None)
+        place = next(encoder.parameters()).device.type
+        key = [VERSION, encoder.checkpoint_sha256, config, split.tokenized, str(self.dtype), place]
+        self.folder = cache / "features" / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+
+    def open(self, wanted: Mapping[Reading, Make]) -> Features:
+        """The arrays, computed where they are not there or not whole.
+
+        Args:
+            wanted: what makes each of them from a batch.
+
+        Raises:
+            UserError: the cache folder cannot be written, or the disk is full.
+        """
+        try:
+            if any(not self._whole(reading) for reading in wanted):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with self._locked():
+                    missing = {
+                        r: make for r, make in wanted.items() if not self._whole(r)
+                    }  # another may have been here
+                    if missing:
+                        self._compute(missing)
+            return Features({reading: torch.from_numpy(self._mapped(reading)) for reading in wanted})
+        except OSError as error:
+            size = sum(self._bytes(reading) for reading in wanted)
+            raise UserError(
+                f"cache_dir: {self.folder} cannot take {shown_bytes(size)} of features: {error.strerror or error}; "
+                "give another cache_dir, or frozen_features=false to do without"
+            ) from error
+
+    def shape(self, reading: Reading) -> tuple[int, int]:
+        """Shape of a reading's array."""
+        return int(unit_lengths(self.split.rows, reading.unit).sum()), reading.width
+
+    def path(self, reading: Reading) -> Path:
+        """Its file."""
+        rule = hashlib.sha256(json.dumps([reading.rule, reading.unit, reading.width]).encode()).hexdigest()
+        return self.folder / f"{reading.unit}-{rule[:16]}.npy"
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"features of {self.name}: another process computes them; waiting", file=sys.stderr, flush=True)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _bytes(self, reading: Reading) -> int:
+        return math.prod(self.shape(reading)) * self.dtype.itemsize
+
+    def _whole(self, reading: Reading) -> bool:
+        """Whether the file is there as it was written: shape, size and checksum."""
+        path = self.path(reading)
+        try:
+            note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            same = note["shape"] == list(self.shape(reading)) and note["bytes"] == path.stat().st_size
+            return same and note["xxh3"] == checksum(path)
+        except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
+            return False
+
+    def _mapped(self, reading: Reading) -> np.ndarray:
+        # Mapped copy-on-write: torch wants arrays that could be written to, and the file must stay as it is.
+        return np.load(self.path(reading), mmap_mode="c")
+
+    def _compute(self, missing: Mapping[Reading, Make]) -> None:
+        self._clear()  # what a process left that was killed
+        try:
+            for reading, array in self._encoded(missing).items():
+                array.flush()
+                self._finish(reading)
+        finally:
+            self._clear()
+
+    def _clear(self) -> None:
+        for left in self.folder.glob("*.tmp"):
+            left.unlink()
+
+    def _encoded(self, missing: Mapping[Reading, Make]) -> dict[Reading, np.memmap]:
+        """The arrays, filled by one pass of the encoder over the split."""
+        rows, device = self.split.rows, next(self.encoder.parameters()).device
+        size = sum(self._bytes(reading) for reading in missing)
+        arrays = {reading: self._new(reading) for reading in missing}
+        units = {reading.unit for reading in missing}
+        offsets = {unit: np.concatenate(([0], np.cumsum(unit_lengths(rows, unit)))) for unit in units}
+        with tqdm(
+            total=int(rows.lengths.sum()), unit=" word pieces", unit_scale=True, mininterval=1,
+            desc=f"encoding {self.name} ({shown_bytes(size)} of features in {self.folder})",
+        ) as bar:  # fmt: skip
+            for step in EvaluationBatches(rows.lengths, self.tokens):
+                batch = to_device(rows.__getitems__(step), device)
+                with torch.inference_mode():
+                    output = self.encoder(
+                        batch["input_ids"],
+                        batch["attention_mask"],
+                        batch["token_type_ids"],
+                        batch["special_tokens_mask"],
+                    )
+                    for reading, make in missing.items():
+                        places = positions(offsets[reading.unit], step.rows)
+                        arrays[reading][places] = make(output, batch).to("cpu", self.dtype).numpy()
+                bar.update(int(rows.lengths[step.rows].sum()))
+        return arrays
+
+    def _new(self, reading: Reading) -> np.memmap:
+        """An array on disk whose place is taken: writing to a mapped file on a full disk kills the process."""
+        temporary = self.path(reading).with_suffix(".tmp")
+        dtype = np.dtype(str(self.dtype).removeprefix("torch."))
+        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=self.shape(reading))
+        if hasattr(os, "posix_fallocate"):
+            with temporary.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
+        return array
+
+    def _finish(self, reading: Reading) -> None:
+        path = self.path(reading)
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("r+b") as file:
+            os.fsync(file.fileno())
+        note = {"shape": self.shape(reading), "bytes": temporary.stat().st_size, "xxh3": checksum(temporary)}
+        temporary.replace(path)
+        write_atomically(path.with_suffix(".json"), json.dumps(note) + "\n")
+
+
+def unit_lengths(rows: TokenizedRows, unit: str) -> np.ndarray:
+    """(N,) number of vectors of each row."""
+    if unit == "row":
+        return np.ones(len(rows), dtype=np.int64)
+    return rows.starts.lengths if unit == "word" else rows.lengths
+
+
+def positions(offsets: np.ndarray, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Where the vectors of some rows stand, row after row."""
+    starts, lengths = offsets[rows], offsets[np.asarray(rows) + 1] - offsets[rows]
+    before = np.cumsum(lengths) - lengths
+    return np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+
+
+def to_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """The batch with its tensors on a device."""
+    return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in batch.items()}
+
+
+def checksum(path: Path) -> str:
+    """XXH3 of a file: ten times as fast as a disk reads."""
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def shown_bytes(size: float) -> str:
+    """A size as people read it."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
