@@ -18,11 +18,17 @@ MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_and_own_cache(tmp_path_factory, monkeypatch):
-    """Bit-equality is promised at equal threads; nothing is read from the user's cache."""
+def _one_thread():
+    """Bit-equality is promised at equal threads."""
     torch.set_num_threads(1)
-    cache = tmp_path_factory.getbasetemp() / "cache"
-    monkeypatch.setenv("HEAD2HEAD_CACHE", str(cache))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    """Nothing is read from the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEAD2HEAD_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,14 @@
 """Two processes give the run of one: the same batches, normalised by the same number of labels."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from forked import ROOT, Forked
 from head2head.configuration import compose
 from head2head.run import run
 
-ROOT = Path(__file__).parents[1]
 # float64 and no dropout: only the order of summation differs.
 EXACT = [
     "encoder=random-tiny",
@@ -23,7 +19,8 @@ EXACT = [
     "trainer.max_epochs=2",
     "trainer.log_every_n_steps=1",
     "trainer.enable_progress_bar=false",
-    "task.train_rows=95",  # the last batch of an epoch has one row: one process has none
+    "task.rows.validation=100",
+    "task.rows.train=95",  # the last batch of an epoch has one row: one process has none
     "batch_size=47",
     "threads=1",
 ]
@@ -34,9 +31,9 @@ def test_two_processes_give_the_loss_curve_and_scores_of_one(task, head, tmp_pat
     settings = [*EXACT, f"task={task}", f"head={head}", f"cache_dir={tmp_path}/cache"]
     one = run(compose([*settings, f"output_dir={tmp_path}/one"]))
     devices = ["trainer.devices=2", "trainer.strategy=ddp", f"output_dir={tmp_path}/two"]
-    command = [sys.executable, str(ROOT / "train.py"), *settings, *devices]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
-    assert done.returncode == 0, done.stderr
+    two = Forked("train", [*settings, *devices], ROOT)
+    _, err = two.communicate(timeout=300)
+    assert two.returncode == 0, err
     curves = [pd.read_csv(path) for number in ("one", "two") for path in tmp_path.glob(f"{number}/*/*/*/metrics.csv")]
     assert len(curves) == 2  # one folder a run, not one a process
     losses = [curve["train/loss"].dropna().to_list() for curve in curves]

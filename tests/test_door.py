@@ -2,18 +2,16 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
+from forked import ROOT, Forked
 from head2head.cli import app
 from head2head.configuration import compose, groups, head_label, options
 from head2head.door import one_line_errors, sort, train
 from head2head.help import help_text
-
-ROOT = Path(__file__).parents[1]
 
 
 def test_help_lists_every_head_task_encoder_and_the_settings_people_change():
@@ -118,42 +116,33 @@ def test_an_own_file_may_not_hide_a_built_in_one(tmp_path, monkeypatch, capsys):
     assert "there is a built-in head of that name" in capsys.readouterr().err
 
 
-def test_a_multirun_runs_every_combination_and_goes_into_folders_of_its_own(tmp_path):
-    command = [
-        sys.executable,
-        str(ROOT / "train.py"),
-        "-m",
-        "head=mean,max",
-        "encoder=random-tiny",
-        "trainer.max_steps=1",
-    ]
-    settings = ["task.train_rows=40", f"output_dir={tmp_path}", "threads=1", "trainer.accelerator=cpu", "seed=1"]
-    done = subprocess.run([*command, *settings], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    folders = sorted(path.parent for path in tmp_path.glob("agreement/*/*/result.json"))
-    assert [folder.parent.name for folder in folders] == ["max", "mean"]
+@pytest.fixture(scope="module")
+def multirun(tmp_path_factory):
+    """A multirun in which one job of three fails: its process, what it printed as errors, and where the runs are."""
+    place = tmp_path_factory.mktemp("multirun")
+    settings = ["-m", "head=mean,ner,max", "seed=1", "encoder=random-tiny", "trainer.max_steps=1", "task.rows.train=40"]
+    places = [f"output_dir={place}", "threads=1", "trainer.accelerator=cpu"]
+    process = Forked("train", [*settings, *places], ROOT)
+    _, err = process.communicate(timeout=300)
+    return process, err, place
+
+
+def test_a_multirun_runs_every_combination_and_goes_into_folders_of_its_own(multirun):
+    _, err, place = multirun
+    folders = sorted(path.parent for path in place.glob("agreement/*/*/result.json"))
+    assert [folder.parent.name for folder in folders] == ["max", "mean"], err
     assert {yaml.safe_load((f / "config.yaml").read_text())["seed"] for f in folders} == {1}
 
 
-def test_a_multirun_goes_on_past_a_failing_job_names_it_and_fails(tmp_path):
-    command = [
-        sys.executable,
-        str(ROOT / "train.py"),
-        "-m",
-        "head=ner,max",
-        "encoder=random-tiny",
-        "trainer.max_steps=1",
-    ]
-    settings = ["task.train_rows=40", f"output_dir={tmp_path}", "threads=1", "trainer.accelerator=cpu"]
-    done = subprocess.run([*command, *settings], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 1
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+def test_a_multirun_goes_on_past_a_failing_job_names_it_and_fails(multirun):
+    process, err, _ = multirun
+    assert process.returncode == 1
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
     assert "head=ner" in errors[0]
     assert "needs a sentence head" in errors[0]
-    assert errors[1:] == ["error: 1 of 2 runs failed"]
-    assert "Error executing job" not in done.stderr
-    assert "Traceback" not in done.stderr
-    assert len(list(tmp_path.glob("agreement/max/*/result.json"))) == 1
+    assert errors[1:] == ["error: 1 of 3 runs failed"]
+    assert "Error executing job" not in err
+    assert "Traceback" not in err
 
 
 def test_runs_on_several_devices_are_refused_in_a_multirun(tmp_path, monkeypatch, capsys):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
-from head2head.dropout import ATTENTION, FastDropout, dropped_out, use_fast_dropout
+from head2head.dropout import ATTENTION, DroppedOutProduct, FastDropout, dropped_out, use_fast_dropout
 from head2head.encoder import Encoder, Needs
 
 SIZES = {
@@ -50,6 +50,18 @@ def test_gradients_pass_where_values_are_kept():
     torch.testing.assert_close(values.grad * values.detach(), found.detach(), rtol=1e-12, atol=0)
 
 
+def test_the_product_that_is_computed_again_has_the_gradients_of_the_plain_one():
+    torch.manual_seed(0)
+    weights, values = (torch.randn(2, 3, 5, size, dtype=torch.float64, requires_grad=True) for size in (5, 4))
+    results = []
+    for product in (lambda: DroppedOutProduct.apply(weights, values, 0.3), lambda: dropped_out(weights, 0.3) @ values):
+        torch.manual_seed(1)
+        found = product()
+        results.append([found, *torch.autograd.grad(found.pow(2).sum(), (weights, values))])
+    for found, expected in zip(*results, strict=True):
+        assert torch.equal(found, expected)
+
+
 @pytest.mark.parametrize("p", [0.0, 1.0])
 def test_nothing_or_everything_is_dropped_as_torch_does(p):
     assert torch.equal(FastDropout(p)(torch.ones(5)), torch.nn.Dropout(p)(torch.ones(5)))
@@ -82,10 +94,9 @@ def test_attention_without_effective_dropout_is_sdpas():
 def test_training_means_are_those_of_torchs_dropout():
     fast, plain = twins(hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.2)
     torch.manual_seed(0)
+    ids, mask = (part[:1].repeat(1500, 1) for part in (IDS, MASK))  # each with masks of its own
     with torch.no_grad():
-        samples = [
-            torch.stack([part(IDS, MASK).last_hidden_state[0, 0] for _ in range(1500)]) for part in (fast, plain)
-        ]
+        samples = [part(ids, mask).last_hidden_state[:, 0] for part in (fast, plain)]
     error = (samples[0].var(dim=0) / 1500 + samples[1].var(dim=0) / 1500).sqrt()
     assert ((samples[0].mean(dim=0) - samples[1].mean(dim=0)) / error).abs().max() < 4.5
     assert (samples[0].var(dim=0) / samples[1].var(dim=0)).log().abs().max() < 0.3

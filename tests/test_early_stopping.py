@@ -74,7 +74,7 @@ def test_the_rule_is_wandbs(strict):
 
 
 SMALL = [
-    *("encoder=random-tiny", "task.train_rows=60", "task.rows.validation=64", "threads=1", "save_model=false"),
+    *("encoder=random-tiny", "task.rows.train=60", "task.rows.validation=64", "threads=1", "save_model=false"),
     *("trainer.accelerator=cpu", "trainer.enable_progress_bar=false"),
 ]
 

@@ -172,7 +172,7 @@ def test_the_table_is_whole_again_when_training_breaks_off():
 def test_a_run_saves_the_whole_table_decayed_where_nothing_occurs_and_evaluate_reads_it(tmp_path):
     overrides = [
         "encoder=random-tiny", "trainer.max_steps=4", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false",
-        "task.train_rows=60", "threads=1", "optimizer.lr=0.1", "optimizer.weight_decay=0.5",
+        "task.rows.train=60", "threads=1", "optimizer.lr=0.1", "optimizer.weight_decay=0.5",
         "optimizer.schedule=linear", "optimizer.warmup_ratio=0", f"output_dir={tmp_path}/runs",
         f"cache_dir={tmp_path}/cache",
     ]  # fmt: skip

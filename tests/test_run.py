@@ -22,12 +22,16 @@ SMALL = [
     "trainer.max_steps=3",
     "trainer.accelerator=cpu",
     "trainer.enable_progress_bar=false",
-    "task.train_rows=60",
     "threads=1",
 ]
 
 
 def go(tmp_path, *overrides):
+    """Run on few generated examples."""
+    return go_on_files(tmp_path, "task.rows.train=60", "task.rows.validation=100", *overrides)
+
+
+def go_on_files(tmp_path, *overrides):
     overrides = [*SMALL, f"output_dir={tmp_path}/runs", f"cache_dir={tmp_path}/cache", *overrides]
     return run(compose(overrides), overrides)
 
@@ -36,10 +40,12 @@ def folder_of(tmp_path, result):
     return tmp_path / "runs" / result.task / result.head / f"{result.seed}-{result.key[:8]}"
 
 
-@pytest.fixture
-def finished(tmp_path):
-    result = go(tmp_path, "trainer.max_epochs=2", "trainer.max_steps=-1")
-    return result, folder_of(tmp_path, result)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run, for tests that only read it."""
+    place = tmp_path_factory.mktemp("finished")
+    result = go(place, "trainer.max_epochs=2", "trainer.max_steps=-1")
+    return result, folder_of(place, result)
 
 
 def test_a_run_folder_holds_all_that_came_out(finished):
@@ -82,7 +88,7 @@ def test_stored_predictions_give_the_score_again(finished):
     result, folder = finished
     table = pd.read_parquet(folder / "predictions-validation.parquet")
     assert list(table.columns) == ["index", "prediction", "label", "logits"]
-    assert len(table) == 500
+    assert len(table) == 100
     assert (table["prediction"] == table["label"]).mean() == pytest.approx(result.score)
     labels = ["unacceptable", "acceptable"]
     assert all(labels[row.logits.argmax()] == row.prediction for row in table.itertuples())
@@ -122,6 +128,7 @@ def key(*overrides):
         "threads=2",
         "logger=tensorboard",
         "save_model=false",
+        "profile=true",
         "trainer.log_every_n_steps=1",
         "cache_dir=y",
     ],
@@ -134,10 +141,16 @@ def test_what_cannot_change_a_result_is_not_in_the_key(override):
     "override",
     ["seed=1", "head=max", "optimizer.lr=2e-3", "trainer.precision=bf16-mixed", "batch_size=16", "task.max_length=32",
      "trainer.accumulate_grad_batches=2", "encoder.frozen=true", "head.dropout=0.2", "trainer.max_epochs=9",
-     "cls_shortcut=true", "fast_dropout=true"],
+     "cls_shortcut=false", "fast_dropout=false"],
 )  # fmt: skip
 def test_what_can_change_a_result_is_in_the_key(override):
     assert key() != key(override)
+
+
+@pytest.mark.parametrize("shortcut", ["cls_shortcut", "fast_dropout"])
+def test_what_changes_only_the_encoders_dropout_is_not_in_the_key_of_a_frozen_encoder(shortcut):
+    on, off = (key("encoder.frozen=true", f"{shortcut}={value}") for value in ("true", "false"))
+    assert on == off
 
 
 def test_the_key_follows_the_content_of_local_files_not_their_place(tmp_path):
@@ -145,9 +158,7 @@ def test_the_key_follows_the_content_of_local_files_not_their_place(tmp_path):
         folder.mkdir()
         for name in ("train.csv", "dev.csv"):
             (folder / name).write_text(text)
-        return key(
-            "task=table", "task.train_rows=null", f"task.train={folder}/train.csv", f"task.validation={folder}/dev.csv"
-        )
+        return key("task=table", f"task.train={folder}/train.csv", f"task.validation={folder}/dev.csv")
 
     first = key_of(tmp_path / "a", "text,label\nx,yes\ny,no\n")
     assert first == key_of(tmp_path / "b", "text,label\nx,yes\ny,no\n")
@@ -247,7 +258,7 @@ def test_a_run_on_own_files_can_be_evaluated_when_they_are_gone(tmp_path):
         rows = [f"the {'key' if i % 2 else 'door'} {i},{'yes' if i % 2 else 'no'}" for i in range(40)]
         (tmp_path / name).write_text("\n".join(["text,label", *rows]))
     files = [f"task.train={tmp_path}/train.csv", f"task.validation={tmp_path}/dev.csv"]
-    result = go(tmp_path, "task=table", "task.train_rows=null", *files)
+    result = go_on_files(tmp_path, "task=table", *files)
     folder = folder_of(tmp_path, result)
     assert identify(yaml.safe_load((folder / "config.yaml").read_text())).key == result.key
     other = tmp_path / "other.csv"
@@ -273,13 +284,15 @@ def test_evaluating_the_validation_split_gives_the_runs_score_again(task, head, 
 
 
 def test_a_real_task_trains_on_the_official_files(real_data, tmp_path):
-    result = go(tmp_path, "task=rte", "head=mean_max", f"data_dir={real_data}", "task.train_rows=null")
+    result = go_on_files(tmp_path, "task=rte", "head=mean_max", f"data_dir={real_data}")
     assert result.baseline["validation"]["accuracy"] == pytest.approx(146 / 277)  # entailment
     assert result.truncated["train"]["examples"] >= 0
 
 
 def test_conll_trains_on_the_original_files(real_data, tmp_path):
-    result = go(tmp_path, "task=conll2003", "head=ner", f"data_dir={real_data}", "save_model=false")
+    result = go_on_files(
+        tmp_path, "task=conll2003", "head=ner", f"data_dir={real_data}", "task.train_rows=60", "save_model=false"
+    )
     assert any("IOB1" in note for note in result.notes)
     table = pd.read_parquet(folder_of(tmp_path, result) / "predictions-validation.parquet")
     assert len(table) == 51362  # words of testa
@@ -312,7 +325,7 @@ def mnli(tmp_path):
 
 
 def test_mnli_reports_matched_and_mismatched_and_its_run_predicts_ax(mnli, tmp_path):
-    result = go(tmp_path, "task=mnli", f"data_dir={mnli}", "task.train_rows=null")
+    result = go_on_files(tmp_path, "task=mnli", f"data_dir={mnli}")
     assert set(result.metrics["last"]) == set(result.baseline) == {"validation_matched", "validation_mismatched"}
     assert result.score == result.metrics["last"]["validation_matched"]["accuracy"]
     folder = folder_of(tmp_path, result)
@@ -363,7 +376,7 @@ def test_any_target_of_a_regression_counts_also_minus_100(tmp_path):
     for name in ("train.csv", "dev.csv"):
         (tmp_path / name).write_text("text,label\n" + "\n".join(f"the key {i},{-100 + i}" for i in range(12)))
     files = [f"task.train={tmp_path}/train.csv", f"task.validation={tmp_path}/dev.csv", "task.target=regression"]
-    result = go(tmp_path, "task=table", "task.train_rows=null", "trainer.log_every_n_steps=1", "batch_size=12", *files)
+    result = go_on_files(tmp_path, "task=table", "trainer.log_every_n_steps=1", "batch_size=12", *files)
     assert curve(tmp_path, result)[0] == pytest.approx(sum((100 - i) ** 2 for i in range(12)) / 12, rel=0.01)
     assert set(result.metrics["last"]["validation"]) == {"spearman", "pearson"}
 

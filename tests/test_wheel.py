@@ -36,7 +36,7 @@ def test_the_installed_package_trains_outside_the_repository(installed, tmp_path
     settings = [
         "encoder=random-tiny",
         "trainer.max_steps=2",
-        "task.train_rows=40",
+        "task.rows.train=40",
         "trainer.accelerator=cpu",
         "threads=1",
     ]

@@ -28,6 +28,7 @@ from head2head.configuration import (
     search_path,
 )
 from head2head.errors import UserError, did_you_mean
+from head2head.frozen.eligible import bank_of
 from head2head.help import help_text, sweep_help_text
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def enter_sweep(arguments: Sequence[str]) -> None:
     from head2head.sweep.job import job
     from head2head.sweep.request import TYPED, parse
     from head2head.sweep.run import show_plan
+    from head2head.sweep.workers import choose
 
     flags, overrides = sort(arguments)
     if set(flags) - MULTIRUN:
@@ -90,6 +92,11 @@ def enter_sweep(arguments: Sequence[str]) -> None:
         if "hydra/launcher=ray" in for_hydra and not any("object_store_memory" in text for text in for_hydra):
             # The plugin's own default is refused by a cluster that is already there.
             for_hydra.append("+hydra.launcher.ray.init.object_store_memory=null")
+        if "hydra/launcher=joblib" in for_hydra:
+            workers = choose(request, for_hydra)
+            print(workers, flush=True)
+            for_hydra += workers.for_launcher
+            typed += workers.for_runs
         os.environ[TYPED] = json.dumps(typed)  # as an override, Hydra would resolve what is meant for the runs
         hydra_main(job, ["-m", "hydra/sweeper=head2head", f"hydra.sweep.dir={quoted(str(folder))}", *for_hydra])
     finally:
@@ -188,7 +195,12 @@ def single(config: dict[str, Any], overrides: Sequence[str]) -> float | None:
         identity = identify(config)
         print(f"{identity.key}  {identity.folder}")
         return None
-    from head2head.run import run  # torch and its kin take seconds: only now
+    # torch and its kin take seconds: only now.
+    if bank_of(config) is not None:
+        from head2head.frozen.run import run_one
+
+        return run_one(config, overrides).score
+    from head2head.run import run
 
     return run(config, overrides).score
 

@@ -24,11 +24,56 @@ def kept(p: float) -> int:
     return round((1 - p) * STEPS)
 
 
+class DroppedOut(torch.autograd.Function):
+    """dropped_out, which keeps a byte an element for the backward pass where a product with a mask keeps four."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, p: float) -> Tensor:
+        keep = drawn(values.shape, p)
+        ctx.save_for_backward(keep)
+        ctx.p = p
+        return chosen(keep, values, p)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (keep,) = ctx.saved_tensors
+        return chosen(keep, gradients[0], ctx.p), None
+
+
+class DroppedOutProduct(torch.autograd.Function):
+    """dropped_out(weights) @ values, which computes the former again in the backward pass: attention's weights are
+    the largest tensors of a layer."""
+
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, values: Tensor, p: float) -> Tensor:
+        keep = drawn(weights.shape, p)
+        ctx.save_for_backward(weights, values, keep)
+        ctx.p = p
+        return chosen(keep, weights, p) @ values
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        weights, values, keep = ctx.saved_tensors
+        of_weights = chosen(keep, gradients[0] @ values.transpose(-1, -2), ctx.p)
+        return of_weights, chosen(keep, weights, ctx.p).transpose(-1, -2) @ gradients[0], None
+
+
+def drawn(shape: torch.Size, p: float) -> Tensor:
+    """Of that shape, int8: 1 where an element is kept. Draws from torch's CPU generator."""
+    count = math.prod(shape)
+    numbers = torch.empty(math.ceil(count / 4), dtype=torch.int64).random_(-(1 << 63), None)
+    bits = numbers.view(torch.int16)[:count].view(shape)
+    return bits.lt(kept(p) - STEPS // 2).view(torch.int8)  # products with bytes are quicker than with booleans
+
+
+def chosen(keep: Tensor, values: Tensor, p: float) -> Tensor:
+    """Values where `keep` is 1, divided by the probability that it is; else 0."""
+    return (values * keep).mul_(STEPS / kept(p))
+
+
 def dropped_out(values: Tensor, p: float) -> Tensor:
     """The values, each made 0 with probability p and divided by 1 - p otherwise. Draws from torch's CPU generator."""
-    numbers = torch.empty(math.ceil(values.numel() / 4), dtype=torch.int64).random_(-(1 << 63), None)
-    bits = numbers.view(torch.int16)[: values.numel()].view(values.shape)
-    return values * bits.lt(kept(p) - STEPS // 2).to(values.dtype).mul_(STEPS / kept(p))
+    return DroppedOut.apply(values, p)
 
 
 def applies(values: Tensor, p: float) -> bool:
@@ -56,7 +101,7 @@ def attention(
     if attention_mask is not None:
         bias = torch.zeros((), dtype=scores.dtype).masked_fill(~attention_mask, -math.inf)
         scores += bias  # in place, and with nothing to do in the backward pass
-    context = dropped_out(scores.softmax(dim=-1), dropout) @ value
+    context: Tensor = DroppedOutProduct.apply(scores.softmax(dim=-1), value, dropout)
     return context.transpose(1, 2).contiguous(), None
 
 

@@ -21,6 +21,7 @@ from head2head.metrics import score
 from head2head.optimizer import OptimizerSettings, build_optimizer, can_fuse
 from head2head.seeds import derive
 
+PROGRESS = ("history", "tokens_seen", "validation_seconds")  # attributes that a checkpoint keeps
 CHECK_EVERY = 10  # steps between looks at the loss, each of which makes a GPU wait
 
 
@@ -129,13 +130,9 @@ class FineTuner(pl.LightningModule):
         self._found.setdefault(split, []).append((units[kept].cpu().numpy(), logits[kept].cpu().numpy()))
 
     def on_validation_epoch_end(self) -> None:
-        metrics = {}
         for split, gold in self.gold.items():
-            logits = self._gathered(split, gold.units)
-            self.logits[split] = logits
-            if gold.labels is not None:
-                names = self.metrics
-                metrics[split] = score(names, self.labels, self.predictions(split), gold.labels, gold.sentences)
+            self.logits[split] = self._gathered(split, gold.units)
+        metrics = self.scores()
         self._found.clear()
         # The closing validation of a run that ends within an epoch comes after Lightning has counted it.
         epoch = self.current_epoch + (self.trainer.state.fn == "fit")
@@ -167,12 +164,28 @@ class FineTuner(pl.LightningModule):
             logits[numbers] = values
         return logits
 
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Metrics of the last validation's splits that have labels."""
+        return {
+            split: score(self.metrics, self.labels, self.predictions(split), gold.labels, gold.sentences)
+            for split, gold in self.gold.items()
+            if gold.labels is not None
+        }
+
     def predictions(self, split: str) -> np.ndarray:
         """(N,) predicted label numbers, or values; a word without logits is label 0, which is O."""
         logits = self.logits[split]
         if not self.labels:
             return logits[:, 0]
         return np.where(np.isnan(logits).any(axis=1), 0, np.nan_to_num(logits).argmax(axis=1))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Between optimizer steps and outside of validations there is no other state than this."""
+        checkpoint["progress"] = {name: getattr(self, name) for name in PROGRESS}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        for name in PROGRESS:
+            setattr(self, name, checkpoint["progress"][name])
 
     def configure_optimizers(self) -> Any:
         optimizer, schedule = build_optimizer(

@@ -69,7 +69,10 @@ def check_numbers(config: dict[str, Any]) -> None:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise UserError(f"{name}={value}: a whole number, {least} or above")
-    for name in ("cls_shortcut", "fast_dropout"):
+    minutes = config["checkpoint_minutes"]
+    if minutes is not None and (not isinstance(minutes, (int, float)) or isinstance(minutes, bool) or not minutes > 0):
+        raise UserError(f"checkpoint_minutes={minutes}: minutes, above 0, or null")
+    for name in ("cls_shortcut", "fast_dropout", "frozen_features", "profile"):
         if not isinstance(config[name], bool):
             raise UserError(f"{name}={config[name]}: true or false")
 

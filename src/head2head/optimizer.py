@@ -101,7 +101,17 @@ def build_optimizer(
     Raises:
         UserError: nothing is left to train.
     """
-    groups = parameter_groups(encoder, head, settings)
+    return optimizer_over(parameter_groups(encoder, head, settings), settings, total_steps, fused)
+
+
+def optimizer_over(
+    groups: list[dict], settings: OptimizerSettings, total_steps: int, fused: bool
+) -> tuple[AdamW, LRScheduler]:
+    """AdamW over some parameter groups, and its schedule.
+
+    Raises:
+        UserError: there is none.
+    """
     if not groups:
         raise UserError("nothing to train: the encoder is frozen and the head has no parameters")
     beta1, beta2 = settings.betas

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import socket
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ def this() -> Process:
     return Process(host(), os.getpid(), born(os.getpid()))
 
 
+@functools.cache
 def host() -> str:
     """This machine, or this container."""
     parts = [socket.gethostname()]

@@ -7,7 +7,7 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-import pytorch_lightning as pl
 import torch
 from safetensors.torch import save
 from torch import nn
@@ -83,7 +82,31 @@ def blank_result(
     )
 
 
-def fill(result: Result, parts: Parts, trainer: pl.Trainer) -> None:
+def conclude(
+    result: Result,
+    parts: Parts,
+    folder: Path,
+    steps: int,
+    device: torch.device,
+    seconds: Mapping[str, float],
+    loggers: Sequence[Any],
+) -> None:
+    """Put into the result and the run's folder what training has shown; result.json itself is left to be written.
+
+    Args:
+        seconds: of training, validation and all.
+    """
+    fill(result, parts, steps, device)
+    for split in parts.task.validation_splits:
+        write_predictions(folder / f"predictions-{split}.parquet", parts.model, split)
+    if result.config["save_model"]:
+        save_weights(parts.model, folder / "model.safetensors")
+    result.url = next((url for logger in loggers if (url := run_url(logger))), None)
+    result.seconds = dict(seconds)
+    result.tokens_per_second = result.tokens / seconds["train"]
+
+
+def fill(result: Result, parts: Parts, steps: int, device: torch.device) -> None:
     """What training has shown."""
     history, split, metric = parts.model.history, result.split, result.metric
     best = max(history, key=lambda epoch: epoch["metrics"][split][metric])
@@ -94,9 +117,9 @@ def fill(result: Result, parts: Parts, trainer: pl.Trainer) -> None:
     result.score = history[-1]["metrics"][split][metric]
     result.collapsed = constant_predictions(parts.model.predictions(split))
     result.above_baseline = result.score > result.baseline[split][metric]
-    result.steps = trainer.global_step
+    result.steps = steps
     result.tokens = parts.model.tokens_seen
-    result.peak_memory = peak_memory(trainer.strategy.root_device)
+    result.peak_memory = peak_memory(device)
 
 
 def count(module: nn.Module) -> int:

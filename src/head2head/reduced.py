@@ -26,6 +26,10 @@ class ReducedEmbedding(nn.Embedding):
         ids: numbers of the rows, in any order; that of the padding is always taken.
 
     Looking up a number that was not taken raises an IndexError.
+
+    Attributes:
+        decay: what AdamW's weight decay has multiplied a row without gradient by: the product over the steps of
+            1 - learning rate x weight decay (Loshchilov and Hutter 2019, algorithm 2). It is in the state dict.
     """
 
     def __init__(self, whole: nn.Embedding, ids: Tensor):
@@ -38,25 +42,24 @@ class ReducedEmbedding(nn.Embedding):
         padding_row = None if padding is None else int(rows[padding])
         super().__init__(len(kept), whole.embedding_dim, padding_row, _weight=weight)
         self.kept = kept
+        self.decay = 1.0
         self.rows = nn.Buffer(rows, persistent=False)
 
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(self.rows[input])
 
-
-class Decay:
-    """What AdamW's weight decay multiplies a row without gradient by: the product over the steps of
-    1 - learning rate x weight decay (Loshchilov and Hutter 2019, algorithm 2)."""
-
-    def __init__(self, parameter: Tensor):
-        self.parameter = parameter
-        self.product = 1.0
-
     def after_step(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
         """Called behind each step of an optimizer, before the schedule moves on."""
         for group in optimizer.param_groups:
-            if any(parameter is self.parameter for parameter in group["params"]):
-                self.product *= 1 - group["lr"] * group["weight_decay"]
+            if any(parameter is self.weight for parameter in group["params"]):
+                self.decay *= 1 - group["lr"] * group["weight_decay"]
+
+    # Not a buffer: that would be rounded with the weights under trainer.precision=bf16-true.
+    def get_extra_state(self) -> dict[str, float]:
+        return {"decay": self.decay}
+
+    def set_extra_state(self, state: dict[str, float]) -> None:
+        self.decay = state["decay"]
 
 
 def can_be_reduced(table: Any) -> bool:
@@ -83,15 +86,14 @@ def reduced_embeddings(encoder: Encoder, ids: Tensor) -> Iterator[None]:
         yield
         return
     part = ReducedEmbedding(whole, ids)
-    decay = Decay(part.weight)
     model.set_input_embeddings(part)
-    hook = register_optimizer_step_post_hook(decay.after_step)
+    hook = register_optimizer_step_post_hook(part.after_step)
     try:
         yield
     finally:
         hook.remove()
         whole.to(part.weight)
         with torch.no_grad():
-            whole.weight *= decay.product
+            whole.weight *= part.decay
             whole.weight[part.kept] = part.weight
         model.set_input_embeddings(whole)

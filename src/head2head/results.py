@@ -15,15 +15,15 @@ from typing import Any
 from head2head import processes
 from head2head.errors import UserError
 
-VERSION = 1  # raise when training changes meaning: no run is then taken for one of before
+VERSION = 2  # raise when training changes meaning: no run is then taken for one of before
 
 OWNER = ".running"  # in a run's folder while it runs: whose it is
 
 # Settings that cannot change a result. Everything else is part of the key.
 NOT_IN_KEY = frozenset(
     {
-        *("output_dir", "cache_dir", "data_dir", "threads", "workers", "logger", "save_model"),
-        *("experiment", "plan", "early_terminate"),
+        *("output_dir", "cache_dir", "data_dir", "threads", "workers", "logger", "save_model", "profile"),
+        *("experiment", "plan", "early_terminate", "frozen_features", "checkpoint_minutes"),
     }
 )
 # Shortcuts that change random streams: a run without them has the key that it had before there were any.
@@ -51,6 +51,7 @@ class Result:
         each is multiplied by after training ("weights").
     parameters: number of the head's, of the trainable, of all.
     seconds: "train", "validation" (within and behind training) and "total" (from the composed configuration on).
+    bank: number of runs that were trained together on an encoder that is frozen; `seconds` are then the run's share.
     tokens: word pieces trained on, over all devices; padding not counted. tokens_per_second: of training alone.
     peak_memory: bytes: of the process so far, or allocated on the GPU by this run when it trained there.
     truncated: split -> examples and words lost to `max_length`.
@@ -79,6 +80,7 @@ class Result:
     parameters: dict[str, int] = field(default_factory=dict)
     steps: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    bank: int | None = None
     tokens: int = 0
     tokens_per_second: float = 0.0
     peak_memory: int = 0
@@ -150,7 +152,8 @@ def relevant(config: Mapping[str, Any], places: frozenset[str]) -> dict[str, Any
     Args:
         places: keys of `config["task"]` that only say where data lie.
     """
-    off = {name for name in SHORTCUTS if not config.get(name)}
+    # A frozen encoder has no dropout for them to change.
+    off = {name for name in SHORTCUTS if not config.get(name) or config["encoder"]["frozen"] is True}
     kept: dict[str, Any] = {name: value for name, value in config.items() if name not in NOT_IN_KEY | off}
     kept["task"] = {name: value for name, value in config["task"].items() if name not in places}
     kept["trainer"] = {name: v for name, v in config["trainer"].items() if name not in TRAINER_NOT_IN_KEY}

@@ -22,18 +22,22 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from head2head import results
 from head2head.checkpoint import Checkpoint, load_encoder
 from head2head.data.datamodule import DataModule
+from head2head.data.task import Task
 from head2head.dropout import use_fast_dropout
 from head2head.early_stopping import Hyperband
+from head2head.encoder import Encoder
 from head2head.errors import UserError
 from head2head.finetuner import Diverged, FineTuner, Gold
 from head2head.heads import SentenceHead, TokenHead
 from head2head.identity import Identity, complete, identify
 from head2head.loggers import open_loggers
 from head2head.optimizer import OptimizerSettings
+from head2head.profiling import Profile
 from head2head.progress import progress_callback
-from head2head.record import Parts, blank_result, fill, last_line, run_url, save_weights, write_predictions
+from head2head.record import Parts, blank_result, conclude, last_line
 from head2head.reduced import reduced_embeddings
 from head2head.results import Result
+from head2head.resume import Resume
 from head2head.seeds import seeded
 
 
@@ -54,10 +58,11 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
     early = Hyperband(**config["early_terminate"], key=identity.key) if config["early_terminate"] else None
-    trainer = build_trainer(config["trainer"], [early] if early else [])
+    resume = Resume(Path(config["output_dir"]), identity.key, config["checkpoint_minutes"])
+    trainer = build_trainer(config["trainer"], [resume, *([early] if early else [])])
     if trainer.global_rank > 0:
         parts = build_parts(config, identity)
-        fit(trainer, parts)
+        fit(trainer, parts, resume)
         sys.exit(0)  # the run is told by the first process
     with results.run_folder(identity.parent, identity.name) as folder:
         parts = build_parts(config, identity)
@@ -70,26 +75,24 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
         extra = instantiate(config["logger"]) if config["logger"] else None
         with open_loggers(extra, folder, identity, config) as loggers:
             trainer.loggers = loggers
+            if config["profile"]:
+                trainer.callbacks.append(Profile(folder))  # type: ignore[attr-defined]
             if torch.cuda.is_available():
                 torch.cuda.reset_peak_memory_stats()
             try:
-                seconds = fit(trainer, parts)
+                seconds = fit(trainer, parts, resume)
             except Diverged as error:
                 result.failed = str(error)
                 result.steps = trainer.global_step
-                result.seconds = {"total": time.perf_counter() - started}
+                result.seconds = {"total": time.perf_counter() - started + resume.seconds}
                 results.write(result, folder)
+                resume.remove()
                 raise
-            fill(result, parts, trainer)
             result.stopped = early.stopped if early else None
-            for split in parts.task.validation_splits:
-                write_predictions(folder / f"predictions-{split}.parquet", parts.model, split)
-            if config["save_model"]:
-                save_weights(parts.model, folder / "model.safetensors")
-            result.url = next((url for logger in loggers if (url := run_url(logger))), None)
-            result.seconds = seconds | {"total": time.perf_counter() - started}
-            result.tokens_per_second = result.tokens / seconds["train"]
+            seconds = seconds | {"total": time.perf_counter() - started + resume.seconds}
+            conclude(result, parts, folder, trainer.global_step, trainer.strategy.root_device, seconds, loggers)
         results.write(result, folder)
+    resume.remove()
     print(last_line(result, folder), flush=True)
     return result
 
@@ -112,6 +115,8 @@ NOT_FOR_USERS = (
     ".*Experiment logs directory.*",
     ".*smaller than the logging interval.*",
     ".*module\\(s\\) in eval mode.*",
+    ".*won't be using warmup.*",
+    ".*your dataloader is not resumable.*",
 )
 
 
@@ -169,38 +174,67 @@ def build_parts(config: dict[str, Any], identity: Identity) -> Parts:
         UserError: they do not fit together, or cannot be had.
     """
     task = identity.task
-    names = ["train", *task.validation_splits]
     encoder_config = config["encoder"]
-    checkpoint = Checkpoint(encoder_config["name"], encoder_config["revision"], encoder_config["config"])
+    checkpoint = checkpoint_of(config)
     head = build_head(config, checkpoint, task.num_outputs, identity.seed)
     needs = head.needs if config["cls_shortcut"] else replace(head.needs, first_only=False)
     with seeded(identity.seed, "pooler"):
         encoder = load_encoder(checkpoint, needs, encoder_config["frozen"], encoder_config["reinit_pooler"])
     if config["fast_dropout"]:
         use_fast_dropout(encoder.model)
+    check_length(task, encoder)
+    data, gold = load_data(config, task, identity.seed)
+    model = FineTuner(encoder, head, task.labels, task.metrics, gold, identity.seed, optimizer_settings(config))
+    return Parts(task, data, model)
+
+
+def checkpoint_of(config: dict[str, Any]) -> Checkpoint:
+    """Where the configured encoder comes from."""
+    return Checkpoint(*(config["encoder"][name] for name in ("name", "revision", "config")))
+
+
+def check_length(task: Task, encoder: Encoder) -> None:
+    """Check that the encoder can read the task's texts.
+
+    Raises:
+        UserError: it has too few positions.
+    """
     if task.max_length > encoder.max_length:
         raise UserError(
             f"task.max_length={task.max_length}: the encoder reads at most {encoder.max_length} word pieces"
         )
+
+
+def load_data(config: dict[str, Any], task: Task, seed: int) -> tuple[DataModule, dict[str, Gold]]:
+    """The task's splits that a run needs, and what predictions on the validation splits are held against.
+
+    Raises:
+        UserError: they cannot be read.
+    """
     data = DataModule(
         task,
-        checkpoint.tokenizer(words=task.kind == "token"),
-        identity.seed,
+        checkpoint_of(config).tokenizer(words=task.kind == "token"),
+        seed,
         config["batch_size"],
         config["evaluation_tokens"],
         Path(config["cache_dir"]),
         config["workers"],
     )
-    data.load(names)
-    gold = {
-        s: Gold(data.splits[s].labels, data.splits[s].units, data.splits[s].sentences) for s in task.validation_splits
-    }
+    data.load(["train", *task.validation_splits])
+    splits = ((name, data.splits[name]) for name in task.validation_splits)
+    return data, {name: Gold(split.labels, split.units, split.sentences) for name, split in splits}
+
+
+def optimizer_settings(config: dict[str, Any]) -> OptimizerSettings:
+    """The configured settings of the optimizer.
+
+    Raises:
+        UserError: unknown ones, or values that cannot be.
+    """
     try:
-        settings = OptimizerSettings(**config["optimizer"])
+        return OptimizerSettings(**config["optimizer"])
     except TypeError as error:
         raise UserError(f"optimizer: {str(error).removeprefix('OptimizerSettings.__init__() ')}") from error
-    model = FineTuner(encoder, head, task.labels, task.metrics, gold, identity.seed, settings)
-    return Parts(task, data, model)
 
 
 def build_head(config: dict[str, Any], checkpoint: Checkpoint, num_outputs: int, seed: int) -> SentenceHead | TokenHead:
@@ -220,17 +254,18 @@ def build_head(config: dict[str, Any], checkpoint: Checkpoint, num_outputs: int,
         raise UserError(f"head: {' '.join(str(error).split())}") from error
 
 
-def fit(trainer: pl.Trainer, parts: Parts) -> dict[str, float]:
-    """Train, and make sure that the last step has been scored. Returns seconds of training and validation.
+def fit(trainer: pl.Trainer, parts: Parts, resume: Resume) -> dict[str, float]:
+    """Train, from the run's checkpoint on where there is one, and make sure that the last step has been scored.
+    Returns seconds of training and validation, with those up to the checkpoint.
 
     Raises:
         Diverged: losses or outputs are not finite.
     """
     started = time.perf_counter()
-    history = parts.model.history
     with reduced_embeddings(parts.model.encoder, torch.from_numpy(parts.data.word_pieces())):
-        trainer.fit(parts.model, datamodule=parts.data)
+        trainer.fit(parts.model, datamodule=parts.data, ckpt_path=resume.find(trainer, parts))
+        history = parts.model.history
         if not history or history[-1]["step"] != trainer.global_step:
             trainer.validate(parts.model, datamodule=parts.data, verbose=False)
     validation = parts.model.validation_seconds
-    return {"train": time.perf_counter() - started - validation, "validation": validation}
+    return {"train": time.perf_counter() - started + resume.seconds - validation, "validation": validation}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 
+from head2head.data.batching import TrainBatches
 from head2head.data.datamodule import DataModule
 from head2head.vocabulary import built_in_tokenizer
 
@@ -141,3 +142,37 @@ def test_the_fingerprint_tells_data_apart_but_not_where_they_lie(build, make_tas
     first = fingerprint("a.csv", "text,label\nx,a\ny,b\n")
     assert fingerprint("b/c.tsv", "text\tlabel\nx\ta\ny\tb\n") == first
     assert fingerprint("a.csv", "text,label\nx,b\ny,a\n") != first
+
+
+class Recorder(pl.LightningModule):
+    """Learns nothing, and notes the rows that it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.automatic_optimization = False
+        self.rows = []
+
+    def training_step(self, batch, _):
+        self.rows.append((self.current_epoch, batch["units"].tolist()))
+
+    def configure_optimizers(self):
+        return None
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_lightning_trains_each_epoch_in_an_order_of_its_own(build, workers):
+    data = build(settings=small(), batch_size=8, workers=workers)
+    data.load(["train", "validation"])
+    model = Recorder()
+    pl.Trainer(
+        max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, limit_val_batches=0,
+    ).fit(model, datamodule=data)  # fmt: skip
+    rows = data.splits["train"].rows
+    batches = TrainBatches(rows.lengths, rows.label_counts, 8, seed=1)
+    expected = []
+    for epoch in range(3):
+        batches.set_epoch(epoch)
+        expected += [(epoch, batch.tolist()) for batch in batches.order()]
+    assert model.rows == expected
+    assert len({str([r for e, r in model.rows if e == epoch]) for epoch in range(3)}) == 3

@@ -10,6 +10,7 @@ from synthetic import make_result
 
 from head2head.errors import UserError
 from head2head.report.runs import load
+from head2head.results import VERSION
 
 
 def test_a_finished_run_beats_a_failed_one_of_the_same_key_wherever_it_stands(make):
@@ -33,9 +34,10 @@ def test_two_keys_with_the_same_task_head_and_seed_are_told(make):
 
 
 def test_of_two_keys_the_one_with_a_whole_runs_score_of_the_latest_version_counts(make):
-    old, new = make_result("rte", "mean", 0, 0.7), make_result("rte", "mean", 0, 0.8, key="b", version=2)
-    short = make_result("rte", "mean", 0, 0.6, key="c", version=2, stopped="hyperband")
-    failed = make_result("rte", "mean", 0, None, key="d", version=2)
+    later = VERSION + 1
+    old, new = make_result("rte", "mean", 0, 0.7), make_result("rte", "mean", 0, 0.8, key="b", version=later)
+    short = make_result("rte", "mean", 0, 0.6, key="c", version=later, stopped="hyperband")
+    failed = make_result("rte", "mean", 0, None, key="d", version=later)
     make([new, short, failed, old])
     assert load("trial").frame["score"].tolist() == [0.8]
 

@@ -1,9 +1,11 @@
 """Shared by the tests of sweeps."""
 
+import os
 from collections.abc import Callable
 
 import pytest
-from project import Project
+from filelock import FileLock
+from project import SMALL, Project, ended
 
 
 @pytest.fixture
@@ -16,3 +18,20 @@ def project(tmp_path) -> Callable[..., Project]:
         return made[-1]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory) -> Project:
+    """A small sweep that was started by a command and ran to its end in one go. Not to be changed: there is one for
+    all tests, whatever process they are in."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with FileLock(shared / "undisturbed.lock"):
+        if not (shared / "undisturbed").exists():
+            done = ended(Project(shared / "undisturbed", **SMALL).command())
+            assert done.returncode == 0, done.stderr
+            assert "4 of 4 runs finished: 4 now" in done.stdout
+    place = Project.at(shared / "undisturbed")
+    assert len(place.results()) == len(place.folders()) == 4
+    return place

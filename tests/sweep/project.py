@@ -1,4 +1,4 @@
-"""A folder with the smoke experiment, shrunken, and sweep.py started in it as a user does."""
+"""A folder with the smoke experiment, shrunken, and sweeps in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from forked import ROOT, Forked
+
+SMALL = {"task": ["majority"], "head": ["mean", "max"], "seed": [0, 1]}
+
+
+def ended(sweep: Forked | subprocess.Popen) -> subprocess.CompletedProcess:
+    """A sweep at its end."""
+    out, err = sweep.communicate(timeout=300)
+    return subprocess.CompletedProcess("sweep", sweep.returncode, out, err)
 
 
 class Project:
@@ -23,6 +31,7 @@ class Project:
         self.home = folder / "experiments/smoke"
         self.home.mkdir(parents=True)
         content = yaml.safe_load((ROOT / "experiments/smoke/sweep.yaml").read_text())
+        content["parameters"]["task.rows.train"] = {"value": 256}  # no more than are trained on
         for name, values in parameters.items():
             content["parameters"][name] = {"values": values}
         (self.home / "sweep.yaml").write_text(yaml.safe_dump(content))
@@ -34,17 +43,19 @@ class Project:
         place.folder, place.home = folder, folder / "experiments/smoke"
         return place
 
-    def start(self, *overrides: str) -> subprocess.Popen:
+    def start(self, *overrides: str) -> Forked:
+        return Forked("sweep", ["experiment=smoke", *overrides], self.folder)
+
+    def sweep(self, *overrides: str) -> subprocess.CompletedProcess:
+        return ended(self.start(*overrides))
+
+    def command(self, *overrides: str) -> subprocess.Popen:
+        """Started as a user does it."""
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_DISABLE_IMPORT_WARNING": "1"}
         return subprocess.Popen(
             [sys.executable, str(ROOT / "sweep.py"), "experiment=smoke", *overrides],
             cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-
-    def sweep(self, *overrides: str) -> subprocess.CompletedProcess:
-        process = self.start(*overrides)
-        out, err = process.communicate(timeout=300)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def results(self) -> list[dict]:
         path = self.home / "results.jsonl"

@@ -30,7 +30,9 @@ def sweep(tmp_path, monkeypatch):
 
     def make(launch):
         log = tmp_path / "log.txt"
-        return Driver(launch, request.ledger, Path("lightning_logs"), search.settings_of, log, Display("smoke"), "me")
+        return Driver(
+            launch, request.ledger, Path("lightning_logs"), search.settings_of, log, Display("smoke"), identifier="me"
+        )
 
     return make, search.known()
 

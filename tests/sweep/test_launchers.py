@@ -10,37 +10,28 @@ from pathlib import Path
 
 import psutil
 import pytest
-from project import Project
+from project import SMALL, Project, ended
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("submitit")
 
-SMALL = {"task": ["majority"], "head": ["mean", "max"], "seed": [0, 1]}
 
-
-@pytest.fixture(scope="module")
-def basic(tmp_path_factory):
-    """What comes out of one run after another."""
-    place = Project(tmp_path_factory.mktemp("basic") / "project", **SMALL)
-    done = place.sweep()
-    assert done.returncode == 0, done.stderr
-    return place.outcome()
-
-
-@pytest.mark.parametrize(
-    "launcher",
-    [
-        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
-        ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],
-    ],
-    ids=["joblib", "submitit_local"],
-)
-def test_launchers_give_what_one_run_after_another_gives(launcher, project, basic):
+def test_joblibs_workers_give_what_one_run_after_another_gives(project, undisturbed):
     place = project(**SMALL)
-    done = place.sweep(*launcher)
+    done = ended(place.command("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"))
     assert done.returncode == 0, done.stderr
-    assert place.outcome() == basic
+    assert done.stdout.splitlines()[0] == "2 workers x 1 thread"
+    assert place.outcome() == undisturbed.outcome()
     assert len(place.folders()) == 4
+
+
+def test_submitits_jobs_give_what_one_run_after_another_gives(project, undisturbed):
+    place = project(**SMALL)
+    done = ended(place.command("seed=0", "hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"))
+    assert done.returncode == 0, done.stderr
+    first = {key: outcome for key, outcome in undisturbed.outcome().items() if outcome[2] == 0}
+    assert place.outcome() == first
+    assert len(place.folders()) == 2
 
 
 class Cluster:
@@ -111,27 +102,28 @@ def nodes_of(place: Project) -> set[str]:
     return {path.read_text() for path in place.folder.glob("nodes/*")}
 
 
-def test_a_ray_cluster_gives_the_same_and_a_node_that_dies_half_way_does_not_stop_the_sweep(project, cluster, basic):
-    launcher = ["hydra/launcher=ray", f"hydra.launcher.ray.init.address={cluster.address}"]
+def by_seed(place: Project, head: str) -> dict[int, list]:
+    """What came out of a head's runs."""
+    return {seed: rest for _, found, seed, *rest in place.outcome().values() if found == head}
+
+
+def test_a_ray_cluster_gives_the_same_and_a_node_that_dies_half_way_does_not_stop_the_sweep(
+    project, cluster, undisturbed
+):
     place = project(**SMALL)
     (place.folder / "own.py").write_text(NOTES_ITS_NODE)
     (place.folder / "configs/head").mkdir(parents=True)
     (place.folder / "configs/head/noting.yaml").write_text(
         "defaults: [mean, _self_]\npool: {_target_: own.Noting, special_tokens: true}\n"
     )
-    done = place.sweep(*launcher)
-    assert done.returncode == 0, done.stderr
-    assert place.outcome() == basic
-
-    sweep = place.start("head=noting", "seed=0,1,2,3,4,5", *launcher)
+    launcher = ["hydra/launcher=ray", f"hydra.launcher.ray.init.address={cluster.address}"]
+    sweep = place.command("head=noting", "seed=0,1,2,3", *launcher)
     place.wait(lambda: len(nodes_of(place)) == 2 or sweep.poll() is not None)
     cluster.kill(1)
-    out, err = sweep.communicate(timeout=400)
-    assert sweep.returncode == 0, out + err
-    assert "6 of 6 runs finished" in out
+    done = ended(sweep)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 of 4 runs finished" in done.stdout
     assert len(nodes_of(place)) == 2
-    noted = {r["seed"]: r["score"] for r in place.results() if r["head"] == "noting"}
-    assert sorted(noted) == [0, 1, 2, 3, 4, 5]
-    assert {seed: noted[seed] for seed in (0, 1)} == {
-        r["seed"]: r["score"] for r in place.results() if r["head"] == "mean"
-    }
+    noted = by_seed(place, "noting")
+    assert sorted(noted) == [0, 1, 2, 3]
+    assert {seed: noted[seed] for seed in (0, 1)} == by_seed(undisturbed, "mean")

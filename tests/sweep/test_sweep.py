@@ -1,4 +1,4 @@
-"""Sweeps as a user starts them: what is run, what is not run again, and what survives a kill."""
+"""Whole sweeps: what is run, what is not run again, and what survives a kill."""
 
 import json
 import random
@@ -7,22 +7,9 @@ import signal
 import time
 
 import pytest
-from project import Project
+from project import SMALL, Project
 
 import wandb_file
-
-SMALL = {"task": ["majority"], "head": ["mean", "max"], "seed": [0, 1]}
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """A sweep that was run to the end in one go."""
-    place = Project(tmp_path_factory.mktemp("undisturbed") / "project", **SMALL)
-    done = place.sweep()
-    assert done.returncode == 0, done.stderr
-    assert "4 of 4 runs finished: 4 now" in done.stdout
-    assert len(place.results()) == len(place.folders()) == 4
-    return place
 
 
 @pytest.fixture
@@ -92,7 +79,7 @@ def test_killed_at_random_moments_a_sweep_ends_with_the_results_of_one_never_kil
             lambda c=claims, p=process: (c.is_dir() and any(len(x.name) == 64 for x in c.iterdir())) or p.poll()
         )
         killed.wait(lambda n=there, p=process: len(killed.folders()) > n or p.poll() is not None)
-        time.sleep(moments.uniform(0, 1))
+        time.sleep(moments.uniform(0, 0.5))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         now = killed.folders()

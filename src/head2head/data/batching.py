@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -39,6 +40,9 @@ class TrainBatches:
     Args:
         lengths: (N,) word pieces of each row.
         labels: (N,) number of labels of each row.
+
+    Attributes:
+        seen: micro-batches that the next iteration leaves out, since the run had them before it was killed.
     """
 
     def __init__(
@@ -55,6 +59,12 @@ class TrainBatches:
         self.batch_size, self.seed = batch_size, seed
         self.rank, self.world_size, self.accumulate = rank, world_size, accumulate
         self.epoch = 0
+        self.seen = 0
+
+    @property
+    def sampler(self) -> TrainBatches:
+        """Itself: Lightning tells the epoch to what stands under this name, and to nothing else of a batch sampler."""
+        return self
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
@@ -74,6 +84,10 @@ class TrainBatches:
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def __iter__(self) -> Iterator[Step]:
+        seen, self.seen = self.seen, 0
+        yield from islice(self._steps(), seen, None)
+
+    def _steps(self) -> Iterator[Step]:
         shares = self.world_size * self.accumulate
         for batch in self.order():
             labels, tokens = int(self.labels[batch].sum()), int(self.lengths[batch].sum())

@@ -25,6 +25,7 @@ class Split:
     labels: (N,) gold labels of the N units that are predicted (sentences, or words); None where they
         are not known.
     sentences: for token tasks the number of words of each sentence, else None.
+    fingerprint, tokenized: hashes of the content, and of it with the tokenizer and its settings.
     """
 
     rows: TokenizedRows
@@ -32,6 +33,7 @@ class Split:
     sentences: np.ndarray | None
     units: int
     fingerprint: str
+    tokenized: str
 
     @property
     def truncated(self) -> dict[str, int]:
@@ -66,6 +68,8 @@ class DataModule(pl.LightningDataModule):
         self.batch_size, self.evaluation_tokens, self.workers = batch_size, evaluation_tokens, workers
         self.cache_dir = cache_dir.expanduser()
         self.splits: dict[str, Split] = {}
+        self._train_batches: TrainBatches | None = None
+        self._start = {"epoch": 0, "seen": 0}
 
     def load(self, names: Sequence[str]) -> None:
         """Read and tokenize splits, unless they are there already.
@@ -97,7 +101,7 @@ class DataModule(pl.LightningDataModule):
         sentences = np.array([len(tokens) for tokens in dataset["tokens"][:]]) if kind == "token" else None
         units = int(sentences.sum()) if sentences is not None else len(dataset)
         rows = TokenizedRows(tokenized, kind, self.tokenizer.pad_token_id)
-        return Split(rows, labels, sentences, units, content)
+        return Split(rows, labels, sentences, units, content, tokenized._fingerprint)
 
     def word_pieces(self) -> np.ndarray:
         """Numbers of the word pieces that occur in the loaded splits, and of the special ones, in order."""
@@ -117,18 +121,30 @@ class DataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         rows, trainer = self.splits["train"].rows, self.trainer
         assert trainer is not None
-        return self._loader(
-            "train",
-            TrainBatches(
-                rows.lengths,
-                rows.label_counts,
-                self.batch_size,
-                self.seed,
-                trainer.global_rank,
-                trainer.world_size,
-                trainer.accumulate_grad_batches,
-            ),
+        batches = TrainBatches(
+            rows.lengths,
+            rows.label_counts,
+            self.batch_size,
+            self.seed,
+            trainer.global_rank,
+            trainer.world_size,
+            trainer.accumulate_grad_batches,
         )
+        batches.set_epoch(self._start["epoch"])
+        batches.seen = self._start["seen"]
+        self._train_batches = batches
+        return self._loader("train", batches)
+
+    def state_dict(self) -> dict[str, int]:
+        """For a checkpoint within an epoch: which order the training batches have, and how many micro-batches of it
+        are behind. The loader itself cannot tell: its workers are ahead of the training."""
+        assert self._train_batches is not None
+        assert self.trainer is not None
+        return {"epoch": self._train_batches.epoch, "seen": self.trainer.fit_loop.batch_idx + 1}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Called by Lightning before it asks for the training batches."""
+        self._start = state_dict
 
     def evaluation_dataloader(self, split: str) -> DataLoader:
         """Batches of a split in the order that wastes least; every row once."""

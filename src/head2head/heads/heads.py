@@ -51,9 +51,13 @@ class SentenceHead(nn.Module):
 
     def forward(self, output: EncoderOutput) -> Tensor:
         """(B, C) logits."""
+        return self.classifier(self.pooled(output, self.layers))
+
+    def pooled(self, output: EncoderOutput, layers: Layers) -> Tensor:
+        """(B, D): what the pool makes of some layers."""
         mask = output.attention_mask if self.pool.special_tokens else output.text_mask
         pooler_output = output.pooler_output if self.pool.needs_pooler else None
-        return self.classifier(self.pool(self.layers(output), mask, pooler_output))
+        return self.pool(layers(output), mask, pooler_output)
 
 
 class TokenHead(nn.Module):
@@ -93,8 +97,10 @@ class TokenHead(nn.Module):
         words: (B, W, 2), positions of each word's first piece and of the one behind its last; (0, 0)
             where a row has fewer words.
         """
-        mask = words[..., 1] > words[..., 0]
-        features = WORDS[self.subword](self.layers(output), words)
+        return self.classify(WORDS[self.subword](self.layers(output), words), words[..., 1] > words[..., 0])
+
+    def classify(self, features: Tensor, mask: Tensor) -> Tensor:
+        """(B, W, C) logits from the words' features (B, W, H'), where mask (B, W) says that there is a word."""
         return self.classifier(features.masked_fill(~mask.unsqueeze(-1), 0), mask)
 
 

@@ -14,7 +14,11 @@ class Layers(nn.Module):
 
     reads: numbers of the hidden states that are read (0 = embeddings).
     size: width H' of what comes out.
+    linear: what comes out at a token is a linear function of the hidden states at that token, so that a weighted
+        sum over tokens may as well be taken of each hidden state before.
     """
+
+    linear = False
 
     def __init__(self, reads: list[int], size: int):
         super().__init__()
@@ -32,6 +36,8 @@ class Layer(Layers):
     Args:
         index: 0 for the embeddings, 1 to L for the layers; -1 is the last layer, -2 the second to last.
     """
+
+    linear = True
 
     def __init__(self, encoder: EncoderSpec, index: int = -1):
         super().__init__([encoder.layer(index)], encoder.hidden_size)
@@ -63,6 +69,8 @@ class WeightedSum(Layers):
         normalize: False sums with raw, unconstrained weights instead, which start at 1/n.
     """
 
+    linear = True
+
     def __init__(self, encoder: EncoderSpec, n: int | Literal["all"] = 4, normalize: bool = True):
         super().__init__(last_layers(encoder, n), encoder.hidden_size)
         self.normalize = normalize
@@ -85,6 +93,8 @@ class WeightedSum(Layers):
 
 class ConcatLast(Layers):
     """The last n layers side by side, the last one last: H' = n * H (Devlin et al. 2019, Table 7)."""
+
+    linear = True
 
     def __init__(self, encoder: EncoderSpec, n: int | Literal["all"] = 4):
         reads = last_layers(encoder, n)

@@ -22,10 +22,12 @@ class Pool(nn.Module):
         size: width D of what comes out.
         needs_pooler: it reads what the encoder's own pooler gives.
         first_only: it reads no token but the first unmasked one, so that no other need be computed.
+        linear: it is a sum over the tokens, weighted by nothing but their mask.
     """
 
     needs_pooler = False
     first_only = False
+    linear = False
 
     def __init__(self, size: int, special_tokens: bool = True):
         super().__init__()
@@ -59,6 +61,7 @@ class Cls(Pool):
     """The hidden state of the first unmasked token; right under left padding too."""
 
     first_only = True
+    linear = True
 
     def forward(self, tokens: Tensor, mask: Tensor, pooler_output: Tensor | None = None) -> Tensor:
         first = tokens[torch.arange(len(tokens), device=tokens.device), first_token(mask)]
@@ -68,12 +71,16 @@ class Cls(Pool):
 class Mean(Pool):
     """Sum over tokens / number of tokens (Reimers and Gurevych 2019)."""
 
+    linear = True
+
     def forward(self, tokens: Tensor, mask: Tensor, pooler_output: Tensor | None = None) -> Tensor:
         return (masked_sum(tokens, mask) / lengths(mask)).to(tokens.dtype)
 
 
 class SqrtMean(Pool):
     """Sum over tokens / square root of their number (Cer et al. 2018, the universal sentence encoder)."""
+
+    linear = True
 
     def forward(self, tokens: Tensor, mask: Tensor, pooler_output: Tensor | None = None) -> Tensor:
         return (masked_sum(tokens, mask) / lengths(mask).sqrt()).to(tokens.dtype)

@@ -7,12 +7,13 @@ machine a dead process is noticed at once, elsewhere when the file has not been 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -65,14 +66,15 @@ def take(place: Path, key: str, sweep: str) -> bool:
 
 
 @contextlib.contextmanager
-def kept_alive(place: Path, key: str) -> Iterator[None]:
-    """Touch this process's claim while the block runs."""
+def kept_alive(place: Path, keys: Sequence[str]) -> Iterator[None]:
+    """Touch this process's claims while the block runs."""
     done = threading.Event()
 
     def beat() -> None:
         while not done.wait(BEAT):
-            with contextlib.suppress(OSError):
-                os.utime(place / key)
+            for key in keys:
+                with contextlib.suppress(OSError):  # of a run that is done by now
+                    os.utime(place / key)
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
@@ -103,19 +105,22 @@ def read(path: Path) -> Claim | None:
 
 def held(place: Path) -> dict[str, tuple[Claim, bool]]:
     """Every claim by its run's key, and whether it is alive."""
+    lives = functools.cache(processes.Process.lives)  # the runs of a bank have one worker
     found = {}
     if place.is_dir():
         for path in place.iterdir():
             if not path.name.startswith(".") and (claim := read(path)) is not None:
-                found[path.name] = claim, alive(claim, path)
+                found[path.name] = claim, alive(claim, path, lives)
     return found
 
 
-def alive(claim: Claim, path: Path) -> bool:
+def alive(
+    claim: Claim, path: Path, process_lives: Callable[[processes.Process], bool | None] = processes.Process.lives
+) -> bool:
     """Whether the claim's worker still works on the run."""
     if claim.lost is not None:
         return False
-    lives = processes.Process(claim.host, claim.pid, claim.born).lives()
+    lives = process_lives(processes.Process(claim.host, claim.pid, claim.born))
     if lives is not None:
         return lives
     with contextlib.suppress(FileNotFoundError):

@@ -21,9 +21,10 @@ from head2head.sweep import claims
 from head2head.sweep.batch import Batch, Launch
 from head2head.sweep.display import Display, State
 from head2head.sweep.job import failed, portable
+from head2head.sweep.jobs import jobs, overrides_of
 from head2head.sweep.plan import Planned, find
 
-POLL = 0.2  # seconds
+POLL = 0.5  # seconds
 LOSSES = 2  # workers that a run may take down before it is run alone
 
 
@@ -35,6 +36,7 @@ class Driver:
         launch: a Hydra launcher's.
         settings_of: the resolved configuration of a run.
         log: file that takes what the runs print.
+        width: how many jobs the launcher works on at a time.
         identifier: of this sweep; its workers have it in their environment.
         stopped_too: runs that were stopped early count as finished.
     """
@@ -45,6 +47,7 @@ class Driver:
     settings_of: Callable[[Planned], dict]
     log: Path
     display: Display
+    width: int = 1
     identifier: str = field(default_factory=lambda: uuid.uuid4().hex)
     stopped_too: bool = False
     losses: Counter[str] = field(default_factory=Counter)
@@ -98,8 +101,12 @@ class Driver:
 
     def work_off(self, runs: Sequence[Planned], everything: Sequence[Planned]) -> bool:
         """Launch a batch and wait for its end. Returns whether any of it was started."""
-        batch = Batch(self.launch, [run.overrides for run in runs], self._jobs, self.log)
-        self._jobs += len(runs)
+        launched = [
+            overrides_of(job, self.log.parent, self._jobs + number)
+            for number, job in enumerate(jobs(runs, self.settings_of, self.width))
+        ]
+        batch = Batch(self.launch, launched, self._jobs, self.log)
+        self._jobs += len(launched)
         try:
             while not batch.over():
                 with contextlib.suppress(UserError):  # a broken results.jsonl must not cost the runs under way

@@ -1,32 +1,48 @@
-"""One run of a sweep, in the worker that a launcher gave it."""
+"""One run of a sweep, or a bank of them, in the worker that a launcher gave it."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from head2head import results
 from head2head.configuration import resolved
 from head2head.errors import UserError
+from head2head.frozen.eligible import bank_of
 from head2head.identity import Identity, identify
 from head2head.ledger import Ledger
 from head2head.results import Result
 from head2head.sweep import claims
+from head2head.sweep.composer import Composer
+from head2head.sweep.jobs import FILE
 from head2head.sweep.plan import Planned, find, folder_of
 
 SWEEP = "HEAD2HEAD_SWEEP"  # environment: identifier of the sweep that started this worker
 
 
+@dataclass(frozen=True)
+class Run:
+    """A run to be done: its resolved configuration, and what it is."""
+
+    settings: dict[str, Any]
+    planned: Planned
+
+    @property
+    def key(self) -> str:
+        return self.planned.key
+
+
 def job(config: DictConfig) -> float | None:
-    """What a launcher calls: the run, unless it is done or in other hands. Returns its score.
+    """What a launcher calls: the run, or the runs of a bank, unless done or in other hands. Returns a run's score.
 
     All that came out is on disk when it returns: nobody has to wait for what it returns.
     """
@@ -34,65 +50,141 @@ def job(config: DictConfig) -> float | None:
     os.chdir(hydra.runtime.cwd)  # on a cluster the worker may have been started elsewhere
     if hydra.runtime.cwd not in sys.path:
         sys.path.append(hydra.runtime.cwd)
+    with open_dict(config):
+        file = config.pop(FILE, None)
     settings = resolved(config)
-    overrides = list(hydra.overrides.task)
-    planned = Planned(tuple(overrides), {}, identify(settings))
+    runs = [Run(settings, Planned(tuple(hydra.overrides.task), {}, identify(settings)))] if file is None else bank(file)
     place = claims.folder(Path(settings["output_dir"]))
-    if not claims.take(place, planned.key, os.environ.get(SWEEP, "")):
-        return None
-    with claims.kept_alive(place, planned.key):
-        return work(settings, planned, place)
+    mine = [run for run in runs if claims.take(place, run.key, os.environ.get(SWEEP, ""))]
+    with claims.kept_alive(place, [run.key for run in mine]):
+        scores = work(mine, place)
+    return scores.get(runs[0].key)
 
 
-def work(settings: dict[str, Any], planned: Planned, place: Path) -> float | None:
-    """Do a claimed run, fold what came of it into the experiment's results, and release the claim."""
+def bank(file: str) -> list[Run]:
+    """The runs that a bank's file names."""
+    compose, found = Composer(), []
+    task = None
+    for overrides in json.loads(Path(file).read_text(encoding="utf-8")):
+        settings = compose(overrides)
+        identity = identify(settings, task)
+        task = identity.task  # a bank has one task
+        found.append(Run(settings, Planned(tuple(overrides), {}, identity)))
+    return found
+
+
+def work(runs: Sequence[Run], place: Path) -> dict[str, float | None]:
+    """Do claimed runs, fold what comes of each into the experiment's results, and release its claim. Returns scores
+    by key."""
+    scores: dict[str, float | None] = {}
+    open_claims = {run.key for run in runs}
+    sweep = os.environ.get(SWEEP, "")
     try:
-        ledger = Ledger(folder_of(settings["experiment"]) / "results.jsonl", bool(settings["early_terminate"]))
-        known = ledger.read().get(planned.key)
-        if known is None:
-            known = find(planned, bool(settings["early_terminate"]))
-        if known is None:
-            known = attempt(settings, planned, place)
-        if known is None:
-            return None
-        ledger.fold(portable(known, planned.identity))
+        left = []
+        for run in runs:
+            known = known_result(run)
+            if known is None:
+                left.append(run)
+            else:
+                fold(run, known)
+                scores[run.key] = known.score
+                claims.release(place, run.key)
+                open_claims.discard(run.key)
+        for run, outcome in attempts(left):
+            if isinstance(outcome, Result):
+                fold(run, outcome)
+                scores[run.key] = outcome.score
+                claims.release(place, run.key)
+            else:
+                claims.give_up(place, run.key, sweep, outcome)
+            open_claims.discard(run.key)
     except SystemExit:  # the worker was told to end, by the system or by the run itself
-        claims.give_up(place, planned.key, os.environ.get(SWEEP, ""), "its worker was told to end")
+        for key in open_claims:
+            claims.give_up(place, key, sweep, "its worker was told to end")
         raise
-    except BaseException:  # Ctrl-C, or a disk that is full: the run is nobody's again
-        claims.release(place, planned.key)
+    except BaseException:  # Ctrl-C, or a disk that is full: the runs are nobody's again
+        for key in open_claims:
+            claims.release(place, key)
         raise
-    claims.release(place, planned.key)
-    return known.score
+    return scores
 
 
-def attempt(settings: dict[str, Any], planned: Planned, place: Path) -> Result | None:
-    """The run's result, failed if it raised; None when it ran out of memory, perhaps for others beside it, and
-    should be tried again.
+def ledger_of(run: Run) -> Ledger:
+    """The results of the experiment that a run belongs to."""
+    return Ledger(folder_of(run.settings["experiment"]) / "results.jsonl", bool(run.settings["early_terminate"]))
+
+
+def known_result(run: Run) -> Result | None:
+    """The run's result, if it has one by now."""
+    known = ledger_of(run).read().get(run.key)
+    return known if known is not None else find(run.planned, bool(run.settings["early_terminate"]))
+
+
+def fold(run: Run, result: Result) -> None:
+    """Take a result into the experiment's."""
+    ledger_of(run).fold(portable(result, run.planned.identity))
+
+
+def attempts(runs: Sequence[Run]) -> Iterator[tuple[Run, Result | str]]:
+    """Each run with its result, which is failed if the run raised; or with the reason why it should be tried again:
+    memory ran out, perhaps for others beside it, or something broke a whole bank.
 
     Raises:
-        SystemExit: the GPU is lost to this process; the run should be tried again in another one.
+        SystemExit: the GPU is lost to this process; the runs should be tried again in another one.
+    """
+    left = list(runs)
+    try:
+        for run, outcome in outcomes(runs):
+            left.remove(run)
+            yield run, as_result(run, outcome)
+    except Exception as error:
+        for run in left:
+            told = as_result(run, error, len(left))
+            yield run, told
+
+
+def outcomes(runs: Sequence[Run]) -> Iterator[tuple[Run, Result | Exception]]:
+    """What came of each run."""
+    if not runs:
+        return
+    if bank_of(runs[0].settings) is not None:
+        from head2head.frozen.run import run_bank
+
+        for number, outcome in run_bank([run.settings for run in runs], [run.planned.overrides for run in runs]):
+            yield runs[number], outcome
+        return
+    from head2head.run import run as run_alone
+
+    for run in runs:
+        yield run, run_alone(run.settings, run.planned.overrides)
+
+
+def as_result(run: Run, outcome: Result | Exception, together: int = 1) -> Result | str:
+    """A run's result, or why it should be tried again.
+
+    Args:
+        together: how many runs an exception has ended. Of several nobody knows whose fault it was.
+
+    Raises:
+        SystemExit: the GPU is lost to this process.
     """
     from head2head.finetuner import Diverged
-    from head2head.run import run
 
-    try:
-        return run(settings, planned.overrides)
-    except Diverged as error:
-        return find(planned) or failed(settings, planned, str(error))
-    except UserError as error:
-        print(f"error: {planned.label}: {error}", file=sys.stderr, flush=True)
-        return failed(settings, planned, str(error))
-    except Exception as error:
-        traceback.print_exc()
-        sys.stderr.flush()
-        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        if out_of_memory(error):
-            claims.give_up(place, planned.key, os.environ.get(SWEEP, ""), why[:300])
-            return None
-        if "CUDA error" in why:  # every later call of this process would fail, too
-            raise SystemExit(1) from None
-        return failed(settings, planned, why)
+    if isinstance(outcome, Result):
+        return outcome
+    if isinstance(outcome, Diverged):
+        return find(run.planned) or failed(run.settings, run.planned, str(outcome))
+    if isinstance(outcome, UserError):
+        print(f"error: {run.planned.label}: {outcome}", file=sys.stderr, flush=True)
+        return failed(run.settings, run.planned, str(outcome))
+    traceback.print_exception(outcome)
+    sys.stderr.flush()
+    why = f"{type(outcome).__name__}: {' '.join(str(outcome).split())}"
+    if "CUDA error" in why:  # every later call of this process would fail, too
+        raise SystemExit(1) from None
+    if out_of_memory(outcome) or together > 1:
+        return why[:300]
+    return failed(run.settings, run.planned, why)
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -44,7 +44,7 @@ def sweep(request: Request, launch: Launch, width: int, log: Path, identifier: s
 
     Args:
         launch: a Hydra launcher's.
-        width: how many runs it works on at a time; bayes chooses so many at once.
+        width: how many jobs it works on at a time; bayes chooses so many runs at once.
         log: file that takes what the runs print.
         identifier: of this sweep; its workers have it in their environment.
 
@@ -63,6 +63,7 @@ def sweep(request: Request, launch: Launch, width: int, log: Path, identifier: s
             search.settings_of,
             log,
             display,
+            width,
             identifier,
             search.stopped_too,
         )
