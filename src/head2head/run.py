@@ -30,7 +30,9 @@ from head2head.errors import UserError
 from head2head.finetuner import Diverged, FineTuner, Gold
 from head2head.heads import SentenceHead, TokenHead
 from head2head.identity import Identity, complete, identify
+from head2head.linear import use_fast_linear
 from head2head.loggers import open_loggers
+from head2head.memory import keep_freed_memory
 from head2head.optimizer import OptimizerSettings
 from head2head.profiling import Profile
 from head2head.progress import progress_callback
@@ -54,6 +56,7 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
     """
     started = time.perf_counter()
     quiet()
+    keep_freed_memory()
     identity = identify(config)
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
@@ -182,6 +185,7 @@ def build_parts(config: dict[str, Any], identity: Identity) -> Parts:
         encoder = load_encoder(checkpoint, needs, encoder_config["frozen"], encoder_config["reinit_pooler"])
     if config["fast_dropout"]:
         use_fast_dropout(encoder.model)
+    use_fast_linear(encoder.model)
     check_length(task, encoder)
     data, gold = load_data(config, task, identity.seed)
     model = FineTuner(encoder, head, task.labels, task.metrics, gold, identity.seed, optimizer_settings(config))

@@ -53,7 +53,7 @@ def test_only_what_is_left_of_a_bank_is_run(tmp_path, one_by_one):
 def test_a_killed_bank_is_run_again_and_leaves_nothing_half_written(tmp_path, one_by_one):
     project = Project(tmp_path, **FROZEN)
     sweep = project.start()
-    project.wait(lambda: len(list(tmp_path.glob("lightning_logs/.claims/*"))) == 6)
+    project.wait(lambda: len(list(tmp_path.glob("lightning_logs/.claims/[0-9a-f]*"))) == 6)
     sweep.kill()
     sweep.send_signal(signal.SIGKILL)
     sweep.communicate(timeout=60)
