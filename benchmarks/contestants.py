@@ -1,12 +1,17 @@
-"""Who is measured against whom. Also the process of its own that tells a contestant's memory:
+"""Who is measured against whom, each in a process of its own: python benchmarks/contestants.py NAME TASK ROWS PATH
+SEED SCRATCH
 
-python benchmarks/contestants.py NAME TASK ROWS PATH SCRATCH
+What a library sets for its whole process, such as how memory is kept, then helps or hinders nobody else.
 """
 
 import json
 import os
 import sys
 from pathlib import Path
+
+from machine import command
+
+FOUND = "found.json"  # what such a process leaves
 
 # name -> how it is called in tables, how it is trained
 TRAINER = {
@@ -37,8 +42,18 @@ def train(name: str, task: str, rows: int, path: Path | None, seed: int, scratch
     return ours.train(task, rows, seed, scratch, *OURS[name][1])
 
 
+def apart(name: str, task: str, rows: int, path: Path, seed: int, scratch: Path, limit: float) -> dict:
+    """`train` in a process of its own.
+
+    Raises:
+        RuntimeError: it failed or took longer than `limit` seconds.
+    """
+    command([sys.executable, __file__, name, task, rows, path, seed, scratch], limit)
+    return json.loads((scratch / FOUND).read_text())
+
+
 if __name__ == "__main__":
-    name, task, rows, path, scratch = sys.argv[1:]
-    result = train(name, task, int(rows), Path(path), 0, Path(scratch))
-    Path(scratch, "memory.json").write_text(json.dumps(result))
+    name, task, rows, path, seed, scratch = sys.argv[1:]
+    result = train(name, task, int(rows), Path(path), int(seed), Path(scratch))
+    Path(scratch, FOUND).write_text(json.dumps(result))
     os._exit(0)  # nothing is left to do, and libraries take their time to end

@@ -1,13 +1,11 @@
 """Fine-tuning beside the Hugging Face Trainer: speed, and memory."""
 
-import json
-import sys
 from collections.abc import Collection
 from pathlib import Path
 
 import contestants
-from machine import Units, command, matrix_products, say
-from sizes import BATCH, Size
+from machine import Units, matrix_products, say
+from sizes import Size
 
 
 def speed(size: Size, scratch: Path, done: Collection[str]) -> Units:
@@ -18,25 +16,20 @@ def speed(size: Size, scratch: Path, done: Collection[str]) -> Units:
     """
     import ours
 
-    warm = False
     for number in range(size.rounds):
         if f"products/{number}" not in done:
             yield f"products/{number}", matrix_products()
         for task, rows in size.rows.items():
             if f"{task}/{number}" in done:
                 continue
-            if not warm:
-                for name in contestants.NAMES:
-                    say(f"finetuning: {name} warms up")
-                    contestants.train(name, task, 2 * BATCH, ours.write_rows(task, 2 * BATCH, scratch), 0, scratch)
-                warm = True
+            ours.build(ours.settings(task, rows, scratch))  # tokenizes, so that no contestant has to
             found = {}
             for name in rotated(list(contestants.NAMES), number):
                 say(f"finetuning: {task}, round {number + 1} of {size.rounds}, {name}")
-                count = size.padded_rows if name == "padded" else rows
+                count = size.fewer_rows.get(name, rows)
                 path = ours.write_rows(task, count, scratch)
-                found[name] = contestants.train(name, task, count, path, number, scratch)
-            if len({one["tokens"] for name, one in found.items() if name != "padded"}) != 1:
+                found[name] = contestants.apart(name, task, count, path, number, scratch, size.limit)
+            if len({one["tokens"] for name, one in found.items() if name not in size.fewer_rows}) != 1:
                 raise RuntimeError(f"{task}: contestants saw different tokens: {found}")
             yield f"{task}/{number}", found
 
@@ -48,7 +41,7 @@ def rotated(names: list[str], by: int) -> list[str]:
 
 
 def memory(size: Size, scratch: Path, done: Collection[str]) -> Units:
-    """Each contestant in a process of its own on RTE: peak resident set at the end of the last training step."""
+    """Each contestant on RTE: peak resident set at the end of the last training step."""
     import ours
 
     path = ours.write_rows("rte", size.memory_rows, scratch)
@@ -57,5 +50,4 @@ def memory(size: Size, scratch: Path, done: Collection[str]) -> Units:
         if name in done:
             continue
         say(f"memory: {name}")
-        command([sys.executable, contestants.__file__, name, "rte", size.memory_rows, path, scratch], size.limit)
-        yield name, json.loads((scratch / "memory.json").read_text())
+        yield name, contestants.apart(name, "rte", size.memory_rows, path, 0, scratch, size.limit)

@@ -38,12 +38,12 @@ def how(tasks: dict[str, list[dict]]) -> str:
     one = {task: rounds[0] for task, rounds in tasks.items()}
     first = next(iter(one.values()))
     sizes = [f"{title(t)} {r['mean']['texts']} texts of {r['mean']['tokens']} word pieces" for t, r in one.items()]
-    return prose(f"""MiniLM, batch 32, at most 128 word pieces. One epoch over the same rows ({", ".join(sizes)}) for
-        all but the first contestant, whose texts all cost alike and are {first["padded"]["texts"]}. The Trainer trains
-        BertForSequenceClassification with its own defaults (optimizer {first["dynamic"]["optimizer"]}); of ours both
-        have `fast_dropout=true`, and pooler `cls_shortcut=true`. Timed in training, from the start of the first step
-        to the end of the last, in one process, contestants in turn;
-        {times(min(map(len, tasks.values())), "round")}.""")
+    fewer = [f"{NAMES[name]}: {first[name]['texts']}" for name in ("padded", "dynamic")]
+    return prose(f"""MiniLM, batch 32, at most 128 word pieces. One epoch over the same rows ({", ".join(sizes)}), or
+        fewer for those who do not sort them ({"; ".join(fewer)}). The Trainer trains BertForSequenceClassification with
+        its own defaults (optimizer {first["dynamic"]["optimizer"]}); of ours both have `fast_dropout=true`, and pooler
+        `cls_shortcut=true`. Timed in training, from the start of the first step to the end of the last, each in a
+        process of its own, in turn; {times(min(map(len, tasks.values())), "round")}.""")
 
 
 def speeds(tasks: dict[str, list[dict]]) -> list[str]:
