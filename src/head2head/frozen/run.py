@@ -45,6 +45,7 @@ from head2head.run import (
 )
 
 Outcome = Result | Exception
+Head = SentenceHead | TokenHead
 
 
 def run_one(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
@@ -83,28 +84,17 @@ def run_bank(configs: Sequence[dict[str, Any]], overrides: Sequence[Sequence[str
     dtype = torch.float64 if trainer.precision == "64-true" else torch.float32
     data, gold = load_data(first, task, identities[0].seed)
 
-    heads: dict[int, SentenceHead | TokenHead] = {}
-    for number, (config, identity) in enumerate(zip(configs, identities, strict=True)):
-        try:
-            optimizer_settings(config)
-            heads[number] = build_head(config, checkpoint_of(config), task.num_outputs, identity.seed).to(device, dtype)
-        except UserError as error:
-            yield number, error
-    try:
-        encoder = frozen_encoder(first, heads.values())
-    except NoPooler as error:
-        for number in [number for number, head in heads.items() if head.needs.pooler]:
-            del heads[number]
-            yield number, error
-        if not heads:
-            return
-        encoder = frozen_encoder(first, heads.values())
+    heads, refused = built_heads(configs, identities)
+    encoder, without_pooler = encoder_for(first, heads)
+    yield from (refused | without_pooler).items()
+    if encoder is None:
+        return
     check_length(task, encoder)
     encoder = encoder.to(device, dtype)
 
     members: dict[int, Member] = {}
     for number, head in heads.items():
-        rest = rest_of(head, encoder)
+        rest = rest_of(head.to(device, dtype), encoder)
         if rest is None:  # a part of the user's own that stands between learned ones
             yield number, attempted(configs[number], overrides[number])
             continue
@@ -138,6 +128,39 @@ class Bank:
     epoch_steps: int
     size: int
     before: float
+
+
+def built_heads(
+    configs: Sequence[dict[str, Any]], identities: Sequence[Identity]
+) -> tuple[dict[int, Head], dict[int, Outcome]]:
+    """The runs' heads by the runs' numbers, and why there is none for the others."""
+    heads: dict[int, Head] = {}
+    refused: dict[int, Outcome] = {}
+    for number, (config, identity) in enumerate(zip(configs, identities, strict=True)):
+        try:
+            optimizer_settings(config)  # checked here, since nothing of a run may fail once the bank trains
+            heads[number] = build_head(config, checkpoint_of(config), identity.task.num_outputs, identity.seed)
+        except UserError as error:
+            refused[number] = error
+    return heads, refused
+
+
+def encoder_for(config: dict[str, Any], heads: dict[int, Head]) -> tuple[Encoder | None, dict[int, Outcome]]:
+    """The frozen encoder with all that the heads read; None where no head is left. Where the checkpoint has no pooler,
+    heads that read it are taken out of `heads`, and returned with the reason.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    if not heads:
+        return None, {}
+    try:
+        return frozen_encoder(config, heads.values()), {}
+    except NoPooler as error:
+        refused = {number for number, head in heads.items() if head.needs.pooler}
+        for number in refused:
+            del heads[number]
+        return frozen_encoder(config, heads.values()) if heads else None, dict.fromkeys(refused, error)
 
 
 def attempted(config: dict[str, Any], overrides: Sequence[str]) -> Outcome:
