@@ -117,6 +117,7 @@ CASES = {
     "workers that are ahead": (8, 8, ["workers=1"]),
     "half precision": (8, 8, ["trainer.precision=bf16-true"]),
     "frozen encoder": (8, 8, ["encoder.frozen=true", "frozen_features=false"]),
+    "encoder frozen up to a layer": (8, 8, ["encoder.frozen=1"]),
 }  # fmt: skip
 
 

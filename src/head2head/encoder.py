@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.masking_utils import create_bidirectional_mask
 
 from head2head.errors import UserError
 from head2head.first_token import FirstTokenLayer, can_read_first_token
@@ -254,16 +255,33 @@ class Encoder(nn.Module):
         """The transformer layers from the bottom, those that are computed."""
         return list(layer_stack(self.model)) if self.family in STACKED else []
 
+    @property
+    def settled(self) -> frozenset[int]:
+        """Numbers of the hidden states that no training changes and from which all the rest can be computed: the one
+        that the encoder is frozen up to (the highest one computed, if that is lower), and those under it that are read.
+        Empty where it is not frozen up to a layer, and where attentions are read, for which every layer has to run."""
+        if isinstance(self.frozen, bool) or not self.frozen or self.needs.attentions:
+            return frozenset()
+        if getattr(self.model.config, "is_decoder", False):  # its masks are others than `_above` makes
+            return frozenset()
+        top = min(self.frozen, self.depth)
+        return frozenset({top, *(layer for layer in self.needs.layers if layer < top)})
+
     def forward(
         self,
         input_ids: Tensor,
         attention_mask: Tensor,
         token_type_ids: Tensor | None = None,
         special_tokens_mask: Tensor | None = None,
+        known: Mapping[int, Tensor] | None = None,
     ) -> EncoderOutput:
         """Encode a batch; every argument is (B, T).
 
         Padding may stand on either side. Rows without any token are allowed.
+
+        Args:
+            known: (B, T, H) for each number in `settled`, from an earlier pass: the layers that give them are not run.
+                What stands at padding is not read.
         """
         # Attention over no token at all is NaN; a row without tokens attends to its padding, which no head reads.
         empty = ~attention_mask.any(dim=1, keepdim=True)
@@ -273,30 +291,52 @@ class Encoder(nn.Module):
         if self.family in {"bert", "electra"}:
             # The library counts positions from the left edge, which is wrong under left padding.
             inputs["position_ids"] = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
-        if self.layers and isinstance(self.layers[-1], FirstTokenLayer):
+        run = self.layers[max(known) :] if known else self.layers
+        if run and isinstance(run[-1], FirstTokenLayer):
             position = first_token(attention_mask)
-            self.layers[-1].position = position
+            run[-1].position = position
             attention_mask = cut_to(position, attention_mask)
             if special_tokens_mask is not None:
                 special_tokens_mask = cut_to(position, special_tokens_mask)
-        # Given as numbers, the other states are let go as soon as the next layer has read them.
-        several = sorted(self.needs.layers) if self.needs.layers != {self.depth} else False
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.frozen is not True):
-            output = self.model(
-                **inputs, output_hidden_states=several, output_attentions=self.needs.attentions, return_dict=True
-            )
-            top = output.last_hidden_state
-            states = {self.depth: top} if not several else {i: output.hidden_states[i] for i in self.needs.layers}
+            if known:
+                states, attentions = self._above(known, inputs["attention_mask"]), None
+            else:
+                states, attentions = self._whole(inputs)
             pooled = None
             if self.pooler is not None:
+                top = states[self.depth]
                 rows = torch.arange(len(top), device=top.device)
                 pooled = self.pooler(top[rows, first_token(attention_mask)].unsqueeze(1))
-        attentions = None
-        if self.needs.attentions:
-            attentions = tuple(output.attentions or ())
-            if len(attentions) != self.spec.num_layers:
-                raise LookupError('no attentions came back: load the encoder with attention="eager"')
+        states = {i: states[i] for i in self.needs.layers}
         return EncoderOutput(self.spec.num_layers, attention_mask, special_tokens_mask, states, pooled, attentions)
+
+    def _whole(self, inputs: Mapping[str, Tensor]) -> tuple[dict[int, Tensor], tuple[Tensor, ...] | None]:
+        """The hidden states that are read and the last one; and the attentions, where they are read."""
+        # Given as numbers, the other states are let go as soon as the next layer has read them.
+        several = sorted(self.needs.layers) if self.needs.layers != {self.depth} else False
+        output = self.model(
+            **inputs, output_hidden_states=several, output_attentions=self.needs.attentions, return_dict=True
+        )
+        states = {i: output.hidden_states[i] for i in self.needs.layers} if several else {}
+        states[self.depth] = output.last_hidden_state
+        if not self.needs.attentions:
+            return states, None
+        attentions = tuple(output.attentions or ())
+        if len(attentions) != self.spec.num_layers:
+            raise LookupError('no attentions came back: load the encoder with attention="eager"')
+        return states, attentions
+
+    def _above(self, known: Mapping[int, Tensor], attention_mask: Tensor) -> dict[int, Tensor]:
+        """The known hidden states, those above them that are read, and the last one."""
+        start = max(known)
+        states, state = dict(known), known[start]
+        mask = create_bidirectional_mask(self.model.config, state, attention_mask)
+        for number, layer in enumerate(self.layers[start:], start + 1):
+            state = layer(state, mask)
+            if number in self.needs.layers or number == self.depth:
+                states[number] = state
+        return states
 
 
 def layer_stack(model: Any) -> nn.ModuleList:

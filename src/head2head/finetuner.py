@@ -75,10 +75,14 @@ class FineTuner(pl.LightningModule):
         self._step_loss: Tensor | float = 0.0
         self._found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
 
-    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """(B, C) logits, or (B, W, C) from a token head; see TokenizedRows for the batch."""
+    def forward(self, batch: Mapping[str, Any]) -> Tensor:
+        """(B, C) logits, or (B, W, C) from a token head; see TokenizedRows for the batch, and RowsWithStates."""
         output = self.encoder(
-            batch["input_ids"], batch["attention_mask"], batch["token_type_ids"], batch["special_tokens_mask"]
+            batch["input_ids"],
+            batch["attention_mask"],
+            batch["token_type_ids"],
+            batch["special_tokens_mask"],
+            batch.get("states"),
         )
         if isinstance(self.head, TokenHead):
             return self.head(output, batch["words"])

@@ -22,7 +22,14 @@ from head2head.errors import UserError
 from head2head.record import Parts
 
 # Modules that have a part in training, beside those of the model's own classes.
-TRAINING = {__name__, "head2head.data.batching", "head2head.data.datamodule", "head2head.optimizer", "head2head.seeds"}
+TRAINING = {
+    __name__,
+    "head2head.data.batching",
+    "head2head.data.datamodule",
+    "head2head.frozen.lower",
+    "head2head.optimizer",
+    "head2head.seeds",
+}
 
 
 class Resume(pl.Callback):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
@@ -28,6 +29,7 @@ from head2head.early_stopping import Hyperband
 from head2head.encoder import Encoder
 from head2head.errors import UserError
 from head2head.finetuner import Diverged, FineTuner, Gold
+from head2head.frozen.lower import lower_layers_once
 from head2head.heads import SentenceHead, TokenHead
 from head2head.identity import Identity, complete, identify
 from head2head.linear import use_fast_linear
@@ -65,7 +67,7 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
     trainer = build_trainer(config["trainer"], [resume, *([early] if early else [])])
     if trainer.global_rank > 0:
         parts = build_parts(config, identity)
-        fit(trainer, parts, resume)
+        fit(trainer, parts, resume, config)
         sys.exit(0)  # the run is told by the first process
     with results.run_folder(identity.parent, identity.name) as folder:
         parts = build_parts(config, identity)
@@ -83,7 +85,7 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
             if torch.cuda.is_available():
                 torch.cuda.reset_peak_memory_stats()
             try:
-                seconds = fit(trainer, parts, resume)
+                seconds = fit(trainer, parts, resume, config)
             except Diverged as error:
                 result.failed = str(error)
                 result.steps = trainer.global_step
@@ -258,15 +260,19 @@ def build_head(config: dict[str, Any], checkpoint: Checkpoint, num_outputs: int,
         raise UserError(f"head: {' '.join(str(error).split())}") from error
 
 
-def fit(trainer: pl.Trainer, parts: Parts, resume: Resume) -> dict[str, float]:
+def fit(trainer: pl.Trainer, parts: Parts, resume: Resume, config: dict[str, Any]) -> dict[str, float]:
     """Train, from the run's checkpoint on where there is one, and make sure that the last step has been scored.
     Returns seconds of training and validation, with those up to the checkpoint.
 
     Raises:
+        UserError: what the encoder's frozen layers give out cannot be written.
         Diverged: losses or outputs are not finite.
     """
-    started = time.perf_counter()
-    with reduced_embeddings(parts.model.encoder, torch.from_numpy(parts.data.word_pieces())):
+    with contextlib.ExitStack() as stack:
+        if config["frozen_features"]:
+            stack.enter_context(lower_layers_once(parts, checkpoint_of(config), trainer))
+        started = time.perf_counter()
+        stack.enter_context(reduced_embeddings(parts.model.encoder, torch.from_numpy(parts.data.word_pieces())))
         trainer.fit(parts.model, datamodule=parts.data, ckpt_path=resume.find(trainer, parts))
         history = parts.model.history
         if not history or history[-1]["step"] != trainer.global_step:

@@ -18,8 +18,8 @@ SETTINGS = [
 ]
 
 
-def logits(result) -> np.ndarray:
+def logits(result, file: str = "predictions-validation.parquet") -> np.ndarray:
     """(N, C) validation logits of a finished run; NaN where there are none."""
-    column = pq.read_table(f"{result.folder}/predictions-validation.parquet")["logits"].to_pylist()
+    column = pq.read_table(f"{result.folder}/{file}")["logits"].to_pylist()
     width = len(next(row for row in column if row is not None))
     return np.array([[np.nan] * width if row is None else row for row in column])

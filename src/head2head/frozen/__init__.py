@@ -1,1 +1,1 @@
-"""Frozen encoders: they run once over a task, and every head, seed and learning rate reads what they gave out."""
+"""Frozen encoders: what is frozen runs once over a task; every head, seed and learning rate reads what it gave out."""

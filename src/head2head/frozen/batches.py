@@ -11,7 +11,7 @@ from torch import Tensor
 
 from head2head.data.batching import IGNORED, EvaluationBatches, TrainBatches
 from head2head.data.datamodule import Split
-from head2head.frozen.features import Features, positions, unit_lengths
+from head2head.frozen.features import Features, padded, positions, unit_lengths
 from head2head.frozen.readings import Reading, Unit
 
 NO_ROW = -1  # in the place of a row that a shorter batch does not have
@@ -62,14 +62,9 @@ class Batches:
         lengths = offsets[rows + 1] - offsets[rows]
         mask = torch.from_numpy(np.arange(lengths.max(initial=1)) < lengths[:, None])
         places = torch.from_numpy(positions(offsets, rows))
-        padded = []
-        for reading in readings:
-            array = self.features.arrays[reading]
-            out = array.new_zeros(*mask.shape, reading.width)
-            out[mask] = array.index_select(0, places)
-            padded.append(out.to(self.device))
+        found = [padded(self.features.arrays[reading], mask, places).to(self.device) for reading in readings]
         special = self.rows.special_tokens_mask.padded(rows, 1) if unit == "token" else np.zeros(mask.shape, int)
-        return padded, mask.long().to(self.device), torch.from_numpy(special).to(self.device)
+        return found, mask.long().to(self.device), torch.from_numpy(special).to(self.device)
 
     def labels(self, unit: Unit, rows: np.ndarray) -> Tensor:
         """Labels of rows: of one each (the shape of `rows`), or (B, W) of their words. IGNORED, or NaN among

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,13 @@ from tqdm import tqdm
 
 from head2head.data.batching import EvaluationBatches, TokenizedRows
 from head2head.data.datamodule import Split
-from head2head.encoder import Encoder, EncoderOutput
+from head2head.encoder import Encoder
 from head2head.errors import UserError
-from head2head.frozen.readings import Reading
+from head2head.frozen.readings import Make, Reading
 from head2head.results import write_atomically
 
 VERSION = 1  # raise when the arrays or their meaning change: cached ones carry it in their name
 BLOCK = 1 << 24  # bytes read at a time to check a file
-
-Make = Callable[[EncoderOutput, Mapping[str, Any]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -200,6 +198,13 @@ def positions(offsets: np.ndarray, rows: Sequence[int] | np.ndarray) -> np.ndarr
     starts, lengths = offsets[rows], offsets[np.asarray(rows) + 1] - offsets[rows]
     before = np.cumsum(lengths) - lengths
     return np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+
+
+def padded(array: Tensor, mask: Tensor, places: Tensor) -> Tensor:
+    """(B, U, width): the vectors at some places of an array, row after row, where the mask (B, U) is True; else 0."""
+    out = array.new_zeros(*mask.shape, array.shape[-1])
+    out[mask] = array.index_select(0, places)
+    return out
 
 
 def to_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:

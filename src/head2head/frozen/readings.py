@@ -25,6 +25,7 @@ from head2head.heads.heads import WORDS
 from head2head.heads.layers import Layers
 
 Unit = Literal["row", "word", "token"]
+Make = Callable[[EncoderOutput, Mapping[str, Any]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Rest(nn.Module):
     """
 
     readings: Sequence[Reading]
-    made_by: Sequence[Callable[[EncoderOutput, Mapping[str, Any]], Tensor]]
+    made_by: Sequence[Make]
     fixed_size = True
 
     def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
@@ -134,12 +135,16 @@ class TokenRest(Rest):
     def __init__(self, head: SentenceHead, spec: EncoderSpec):
         super().__init__()
         self.head, self.spec = head, spec
-        self.readings = [Reading(frozenset({i}), "token", spec.hidden_size, json.dumps(i)) for i in head.layers.reads]
-        self.made_by = [functools.partial(tokens, i) for i in head.layers.reads]
+        self.readings, self.made_by = zip(*(token_reading(spec, i) for i in head.layers.reads), strict=True)
 
     def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
         states = dict(zip(self.head.layers.reads, features, strict=True))
         return self.head(as_output(self.spec, states, mask, special))
+
+
+def token_reading(spec: EncoderSpec, layer: int) -> tuple[Reading, Make]:
+    """A hidden state as it is, and what makes it of a batch."""
+    return Reading(frozenset({layer}), "token", spec.hidden_size, json.dumps(layer)), functools.partial(tokens, layer)
 
 
 def pooled(head: SentenceHead, layers: Layers, output: EncoderOutput, _batch: Mapping[str, Any]) -> Tensor:

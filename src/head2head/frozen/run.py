@@ -23,10 +23,10 @@ from head2head.errors import UserError
 from head2head.finetuner import Diverged, FineTuner
 from head2head.frozen.bank import train
 from head2head.frozen.batches import Batches
-from head2head.frozen.features import Make, Store
+from head2head.frozen.features import Store
 from head2head.frozen.member import Member, Schedule
 from head2head.frozen.progress import Progress
-from head2head.frozen.readings import Reading, rest_of
+from head2head.frozen.readings import Make, Reading, rest_of
 from head2head.heads import SentenceHead, TokenHead
 from head2head.identity import Identity, complete, identify
 from head2head.loggers import open_loggers
