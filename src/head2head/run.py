@@ -34,7 +34,6 @@ from head2head.heads import SentenceHead, TokenHead
 from head2head.identity import Identity, complete, identify
 from head2head.linear import use_fast_linear
 from head2head.loggers import open_loggers
-from head2head.memory import keep_freed_memory
 from head2head.optimizer import OptimizerSettings
 from head2head.profiling import Profile
 from head2head.progress import progress_callback
@@ -58,7 +57,6 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
     """
     started = time.perf_counter()
     quiet()
-    keep_freed_memory()
     identity = identify(config)
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])

@@ -30,7 +30,6 @@ from head2head.frozen.readings import Make, Reading, rest_of
 from head2head.heads import SentenceHead, TokenHead
 from head2head.identity import Identity, complete, identify
 from head2head.loggers import open_loggers
-from head2head.memory import keep_freed_memory
 from head2head.record import Parts, blank_result, conclude, count, last_line
 from head2head.results import Result
 from head2head.run import (
@@ -72,7 +71,6 @@ def run_bank(configs: Sequence[dict[str, Any]], overrides: Sequence[Sequence[str
     """
     started = time.perf_counter()
     quiet()
-    keep_freed_memory()
     first = configs[0]
     identities = [identify(first)]
     task = identities[0].task
