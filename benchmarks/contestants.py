@@ -1,7 +1,7 @@
 """Who is measured against whom, each in a process of its own: python benchmarks/contestants.py NAME TASK ROWS PATH
 SEED SCRATCH
 
-What a library sets for its whole process, such as how memory is kept, then helps or hinders nobody else.
+What one of them leaves in its process (settings of libraries, a heap in pieces) then helps or hinders nobody else.
 """
 
 import json
