@@ -1,5 +1,6 @@
 """BertModel, or another AutoModel encoder, behind one dataclass with named accessors."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers.masking_utils import create_bidirectional_mask
 
+from head2head.compiled import stack
 from head2head.errors import UserError
 from head2head.first_token import FirstTokenLayer, can_read_first_token
 
@@ -188,10 +190,13 @@ class Encoder(nn.Module):
         frozen: True freezes everything; k > 0 the embeddings and the first k layers; False or 0 nothing.
             Frozen parts stay in eval mode (no dropout) and get no gradient.
 
-    Attribute `checkpoint_sha256` is the hash of the weights as they were loaded, whatever is kept of them.
+    Attributes:
+        checkpoint_sha256: hash of the weights as they were loaded, whatever is kept of them.
+        compiled: whether BERT's layers run as compiled code while they train (see compiled.stack).
     """
 
     checkpoint_sha256 = ""
+    compiled = False
 
     def __init__(self, model: Any, needs: Needs, frozen: bool | int = False):
         super().__init__()
@@ -291,6 +296,7 @@ class Encoder(nn.Module):
         if self.family in {"bert", "electra"}:
             # The library counts positions from the left edge, which is wrong under left padding.
             inputs["position_ids"] = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
+        tokens = attention_mask if self.compiled and self.training else None
         run = self.layers[max(known) :] if known else self.layers
         if run and isinstance(run[-1], FirstTokenLayer):
             position = first_token(attention_mask)
@@ -299,8 +305,10 @@ class Encoder(nn.Module):
             if special_tokens_mask is not None:
                 special_tokens_mask = cut_to(position, special_tokens_mask)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.frozen is not True):
+            if tokens is not None and not known:
+                known = {0: self._embedded(inputs)}
             if known:
-                states, attentions = self._above(known, inputs["attention_mask"]), None
+                states, attentions = self._above(known, inputs["attention_mask"], tokens), None
             else:
                 states, attentions = self._whole(inputs)
             pooled = None
@@ -310,6 +318,10 @@ class Encoder(nn.Module):
                 pooled = self.pooler(top[rows, first_token(attention_mask)].unsqueeze(1))
         states = {i: states[i] for i in self.needs.layers}
         return EncoderOutput(self.spec.num_layers, attention_mask, special_tokens_mask, states, pooled, attentions)
+
+    def _embedded(self, inputs: Mapping[str, Any]) -> Tensor:
+        """(B, T, H): what a BertModel's first layer reads."""
+        return self.model.embeddings(**{name: value for name, value in inputs.items() if name != "attention_mask"})
 
     def _whole(self, inputs: Mapping[str, Tensor]) -> tuple[dict[int, Tensor], tuple[Tensor, ...] | None]:
         """The hidden states that are read and the last one; and the attentions, where they are read."""
@@ -327,12 +339,21 @@ class Encoder(nn.Module):
             raise LookupError('no attentions came back: load the encoder with attention="eager"')
         return states, attentions
 
-    def _above(self, known: Mapping[int, Tensor], attention_mask: Tensor) -> dict[int, Tensor]:
-        """The known hidden states, those above them that are read, and the last one."""
+    def _above(self, known: Mapping[int, Tensor], attention_mask: Tensor, tokens: Tensor | None) -> dict[int, Tensor]:
+        """The known hidden states, those above them that are read, and the last one.
+
+        Args:
+            tokens: (B, T), 1 where there is one, for layers that can be compiled; None where none shall be.
+        """
         start = max(known)
-        states, state = dict(known), known[start]
-        mask = create_bidirectional_mask(self.model.config, state, attention_mask)
-        for number, layer in enumerate(self.layers[start:], start + 1):
+        states, state, layers = dict(known), known[start], self.layers[start:]
+        compiled = list(itertools.takewhile(lambda layer: stack.applies(state, layer), layers))
+        if tokens is not None and compiled:
+            states |= stack.through(compiled, state, tokens, start + 1, self.needs.layers)
+            start += len(compiled)
+            state, layers = states[start], layers[len(compiled) :]
+        mask = create_bidirectional_mask(self.model.config, state, attention_mask) if layers else None
+        for number, layer in enumerate(layers, start + 1):
             state = layer(state, mask)
             if number in self.needs.layers or number == self.depth:
                 states[number] = state

@@ -31,11 +31,15 @@ from head2head.results import Result
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run is made of."""
+    """What a run is made of.
+
+    notes: what there is to know of how it came about.
+    """
 
     task: Any
     data: DataModule
     model: FineTuner
+    notes: tuple[str, ...] = ()
 
 
 def blank_result(
@@ -68,7 +72,7 @@ def blank_result(
             "total": count(model),
         },
         truncated={name: split.truncated for name, split in splits.items()},
-        notes=list(identity.task.notes),
+        notes=[*identity.task.notes, *parts.notes],
         data={name: split.fingerprint for name, split in splits.items()},
         encoder=model.encoder.checkpoint_sha256,
         threads=torch.get_num_threads(),

@@ -22,6 +22,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from head2head import results
 from head2head.checkpoint import Checkpoint, load_encoder
+from head2head.compiled.stack import use_compiled_layers
 from head2head.data.datamodule import DataModule
 from head2head.data.task import Task
 from head2head.dropout import use_fast_dropout
@@ -64,11 +65,11 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
     resume = Resume(Path(config["output_dir"]), identity.key, config["checkpoint_minutes"])
     trainer = build_trainer(config["trainer"], [resume, *([early] if early else [])])
     if trainer.global_rank > 0:
-        parts = build_parts(config, identity)
+        parts = build_parts(config, identity, trainer.strategy.root_device)
         fit(trainer, parts, resume, config)
         sys.exit(0)  # the run is told by the first process
     with results.run_folder(identity.parent, identity.name) as folder:
-        parts = build_parts(config, identity)
+        parts = build_parts(config, identity, trainer.strategy.root_device)
         config = complete(config, identity.task)
         (folder / "config.yaml").write_text(
             yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8"
@@ -170,8 +171,11 @@ def build_trainer(settings: dict[str, Any], callbacks: Sequence[pl.Callback] = (
         raise UserError(f"trainer: {' '.join(str(error).split())}") from error
 
 
-def build_parts(config: dict[str, Any], identity: Identity) -> Parts:
+def build_parts(config: dict[str, Any], identity: Identity, device: torch.device | None = None) -> Parts:
     """Encoder, head, data and model.
+
+    Args:
+        device: where they will be trained; None takes the CPU.
 
     Raises:
         UserError: they do not fit together, or cannot be had.
@@ -186,10 +190,15 @@ def build_parts(config: dict[str, Any], identity: Identity) -> Parts:
     if config["fast_dropout"]:
         use_fast_dropout(encoder.model)
     use_fast_linear(encoder.model)
+    slower = None
+    if config["compiled_layers"] and (device is None or device.type == "cpu"):
+        slower = use_compiled_layers(encoder)
+    if slower:
+        print(slower, file=sys.stderr, flush=True)
     check_length(task, encoder)
     data, gold = load_data(config, task, identity.seed)
     model = FineTuner(encoder, head, task.labels, task.metrics, gold, identity.seed, optimizer_settings(config))
-    return Parts(task, data, model)
+    return Parts(task, data, model, (slower,) if slower else ())
 
 
 def checkpoint_of(config: dict[str, Any]) -> Checkpoint:

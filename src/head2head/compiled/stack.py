@@ -1,0 +1,98 @@
+"""Some of a BertModel's layers over a batch whose padding is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import BertModel
+from transformers.models.bert.modeling_bert import BertLayer
+
+from head2head.compiled.layer import SEEDS, BertLayerFunction, Layout
+from head2head.compiled.library import why_not
+from head2head.dropout import kept
+
+SLOWER = "torch computes the layers instead, more slowly and with other dropout masks"
+
+
+def use_compiled_layers(encoder: Any) -> str | None:
+    """Let an Encoder's layers run as compiled code while they train on a CPU, where they are BERT's. Returns why they
+    do not, although they are.
+    """
+    if not can_be_compiled(encoder.model):
+        return None
+    reason = why_not()
+    encoder.compiled = reason is None
+    return reason and f"compiled_layers: {reason}; {SLOWER}"
+
+
+def can_be_compiled(model: Any) -> bool:
+    """Whether the model's layers are those that layer.c computes: BERT's, with GELU by the normal distribution."""
+    config = model.config
+    return (
+        type(model) is BertModel
+        and not config.is_decoder
+        and config.hidden_act == "gelu"
+        and config._attn_implementation.startswith("sdpa")  # the others are asked for by who wants attentions
+        and kept(max(config.hidden_dropout_prob, config.attention_probs_dropout_prob)) > 0
+    )
+
+
+def applies(state: Tensor, layer: Any) -> bool:
+    """Whether a layer is computed by compiled code from here on: on a CPU, in full precision, while it is trained."""
+    return (
+        type(layer) is BertLayer
+        and state.device.type == "cpu"
+        and state.dtype in (torch.float32, torch.float64)
+        and state.dtype == layer.output.dense.weight.dtype
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def through(
+    layers: Sequence[Any], state: Tensor, mask: Tensor, first: int, wanted: Collection[int]
+) -> dict[int, Tensor]:
+    """Hidden states (B, T, H) of some layers and of the last one given, by number; zeros where there is no token.
+
+    Args:
+        layers: BertLayers, at least one.
+        state: (B, T, H), what they start from.
+        mask: (B, T), 1 where there is a token.
+        first: number of the first layer's output.
+        wanted: numbers of the outputs that are read.
+    """
+    shape, lengths = state.shape, mask.sum(dim=1)
+    places = None if bool(mask.all()) else mask.flatten().nonzero().squeeze(1)
+    x = state.flatten(0, 1)
+    if places is not None:
+        x = x.index_select(0, places)
+    offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    layout = Layout(offsets, layers[0].attention.self.num_attention_heads, layers[0].output.LayerNorm.eps)
+    # From the stream of the run's dropout, so that they follow from seed and step.
+    drawn = torch.empty(len(layers) * SEEDS, dtype=torch.int64).random_(-(1 << 63), None).tolist()
+    states = {}
+    for index, layer in enumerate(layers):
+        seeds = drawn[index * SEEDS : (index + 1) * SEEDS]
+        x = BertLayerFunction.apply(x, layout, seeds, probabilities(layer), *parameters(layer))
+        number = first + index
+        if number in wanted or index == len(layers) - 1:
+            whole = x if places is None else x.new_zeros(shape[0] * shape[1], shape[2]).index_copy(0, places, x)
+            states[number] = whole.view(shape)
+    return states
+
+
+def probabilities(layer: Any) -> tuple[float, float]:
+    """Of dropout of attention's weights, and of the rest; 0 where the layer is frozen."""
+    attention = layer.attention
+    weights, rest = (d.p if d.training else 0.0 for d in (attention.self.dropout, layer.output.dropout))
+    return weights, rest
+
+
+def parameters(layer: Any) -> list[Tensor]:
+    """A BertLayer's, in the order that BertLayerFunction takes them."""
+    own, output = layer.attention.self, layer.attention.output
+    parts = (own.query, own.key, own.value, output.dense, output.LayerNorm, layer.intermediate.dense,
+             layer.output.dense, layer.output.LayerNorm)  # fmt: skip
+    return [tensor for part in parts for tensor in (part.weight, part.bias)]

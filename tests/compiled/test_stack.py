@@ -1,0 +1,235 @@
+"""An encoder whose layers are compiled, against transformers' own."""
+
+import copy
+import subprocess
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
+
+from head2head.compiled import library
+from head2head.compiled.stack import use_compiled_layers
+from head2head.dropout import use_fast_dropout
+from head2head.encoder import Encoder, EncoderOutput, Needs
+from head2head.finetuner import FineTuner
+from head2head.heads import Layer, Linear, Mean, SentenceHead
+from head2head.linear import use_fast_linear
+from head2head.optimizer import OptimizerSettings, build_optimizer
+
+SIZES = {
+    "vocab_size": 60, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 40,
+    "max_position_embeddings": 40, "initializer_range": 0.3,
+}  # fmt: skip
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+LENGTHS = {"padded": (7, 4, 0, 1), "full": (7, 7, 7, 7)}
+IDS = torch.arange(5, 33).view(4, 7)
+
+
+def mask_of(lengths: tuple[int, ...], side: str = "right") -> Tensor:
+    mask = (torch.arange(7) < torch.tensor(lengths).unsqueeze(1)).long()
+    return mask.flip(1) if side == "left" else mask
+
+
+def twins(needs: Needs, frozen: int = 0, **config: float) -> tuple[Encoder, Encoder]:
+    """The same encoder compiled, and as transformers computes it."""
+    torch.manual_seed(0)
+    model = BertModel(BertConfig(**SIZES | NO_DROPOUT | config))
+    compiled, plain = (Encoder(copy.deepcopy(model), needs, frozen) for _ in range(2))
+    assert use_compiled_layers(compiled) is None
+    assert compiled.compiled
+    return compiled, plain
+
+
+def states(output: EncoderOutput) -> Tensor:
+    """All that was asked for of real tokens."""
+    real = output.attention_mask.bool()
+    pooled = [] if output.pooled is None else [output.pooled[real.any(dim=1)].flatten()]
+    return torch.cat([state[real].flatten() for state in output.hidden_states.values()] + pooled)
+
+
+@pytest.mark.parametrize(
+    "needs",
+    [
+        Needs(frozenset({3})),
+        Needs(frozenset({0, 1, 2, 3})),
+        Needs(frozenset({2})),
+        Needs(frozenset({3}), pooler=True, first_only=True),
+        Needs(frozenset({3}), first_only=True),
+        Needs(frozenset({0})),
+    ],
+    ids=["last", "all", "second to last", "pooler", "cls", "embeddings"],
+)
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("lengths", LENGTHS)
+def test_states_and_gradients_are_those_of_transformers(needs, side, lengths):
+    compiled, plain = (part.double().train() for part in twins(needs))
+    mask = mask_of(LENGTHS[lengths], side)
+    found, expected = (states(part(IDS, mask, IDS % 2)) for part in (compiled, plain))
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+    for one in (found, expected):
+        one.pow(3).sum().backward()
+    largest = max(p.grad.abs().max().item() for p in plain.parameters() if p.grad is not None)
+    for (name, a), (other, b) in zip(plain.named_parameters(), compiled.named_parameters(), strict=True):
+        assert name == other
+        assert (a.grad is None) == (b.grad is None), name
+        if a.grad is not None:
+            torch.testing.assert_close(b.grad, a.grad, rtol=1e-9, atol=1e-12 * largest, msg=name)
+
+
+@pytest.mark.parametrize("frozen", [1, 2])
+def test_frozen_layers_have_neither_gradients_nor_dropout(frozen):
+    compiled, plain = (part.double().train() for part in twins(Needs(frozenset({frozen, 3})), frozen))
+    mask = mask_of(LENGTHS["padded"])
+    for one in (compiled, plain):
+        states(one(IDS, mask)).pow(3).sum().backward()
+    for a, b in zip(plain.parameters(), compiled.parameters(), strict=True):
+        assert (a.grad is None) == (b.grad is None)
+        if a.grad is not None:
+            torch.testing.assert_close(b.grad, a.grad, rtol=1e-9, atol=1e-9)
+    flickering, _ = twins(Needs(frozenset({frozen, 3})), frozen, hidden_dropout_prob=0.3)
+    flickering.train()
+    first, second = (flickering(IDS, mask) for _ in range(2))
+    assert torch.equal(first.hidden_state(frozen), second.hidden_state(frozen))
+    assert not torch.equal(first.last_hidden_state, second.last_hidden_state)
+
+
+def test_training_starts_above_known_states():
+    compiled, _ = (part.double().train() for part in twins(Needs(frozenset({1, 3})), frozen=1))
+    mask = mask_of(LENGTHS["padded"])
+    whole = compiled(IDS, mask)
+    above = compiled(IDS, mask, known={1: whole.hidden_state(1)})
+    torch.testing.assert_close(states(above), states(whole), rtol=1e-12, atol=1e-12)
+
+
+def test_the_first_20_losses_are_those_of_transformers():
+    """In single precision, with all that a run has on a CPU but dropout."""
+    losses = []
+    for encoder in twins(Needs(frozenset({3}))):
+        torch.manual_seed(1)
+        use_fast_dropout(encoder.model)
+        use_fast_linear(encoder.model)
+        head = SentenceHead(Layer, Mean, Linear, encoder.spec, 2)
+        model = FineTuner(encoder, head, ["a", "b"], ["accuracy"], {}, 0).train()
+        optimizer, schedule = build_optimizer(encoder, head, OptimizerSettings(lr=3e-3, warmup_ratio=0), 20, True)
+        losses.append([])
+        generator = torch.Generator().manual_seed(2)
+        for _ in range(20):
+            ids = torch.randint(5, 60, IDS.shape, generator=generator)
+            mask = mask_of(LENGTHS["padded"])
+            batch = {"input_ids": ids, "attention_mask": mask, "token_type_ids": ids % 2,
+                     "special_tokens_mask": 1 - mask}  # fmt: skip
+            loss = model.loss(model(batch), torch.randint(0, 2, (4,), generator=generator))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            losses[-1].append(loss.item())
+    assert losses[0] == pytest.approx(losses[1], rel=0, abs=1e-4)
+    assert max(losses[1]) - min(losses[1]) > 0.1
+
+
+def test_training_means_are_those_of_torchs_dropout():
+    compiled, plain = twins(Needs(frozenset({3})), hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.2)
+    torch.manual_seed(0)
+    ids, mask = (part[:1].repeat(1500, 1) for part in (IDS, mask_of(LENGTHS["padded"])))  # each with masks of its own
+    with torch.no_grad():
+        samples = [part.train()(ids, mask).last_hidden_state[:, 0] for part in (compiled, plain)]
+    error = (samples[0].var(dim=0) / 1500 + samples[1].var(dim=0) / 1500).sqrt()
+    assert ((samples[0].mean(dim=0) - samples[1].mean(dim=0)) / error).abs().max() < 4.5
+    assert (samples[0].var(dim=0) / samples[1].var(dim=0)).log().abs().max() < 0.3
+
+
+def test_masks_follow_from_torchs_generator():
+    compiled, _ = twins(Needs(frozenset({3})), hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.2)
+    found = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        found.append(compiled.train()(IDS, mask_of(LENGTHS["padded"])).last_hidden_state)
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+
+
+def test_evaluation_is_torchs_own():
+    compiled, plain = (part.eval() for part in twins(Needs(frozenset({3})), hidden_dropout_prob=0.2))
+    mask = mask_of(LENGTHS["padded"])
+    assert torch.equal(compiled(IDS, mask).last_hidden_state, plain(IDS, mask).last_hidden_state)
+
+
+def test_other_precisions_are_torchs_own():
+    compiled, plain = (part.train() for part in twins(Needs(frozenset({3}))))
+    mask = mask_of(LENGTHS["full"])
+    with torch.autocast("cpu", torch.bfloat16):
+        found, expected = (part(IDS, mask).last_hidden_state for part in (compiled, plain))
+    assert torch.equal(found, expected)
+    found, expected = (part.bfloat16()(IDS, mask).last_hidden_state for part in (compiled, plain))
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: BertModel(BertConfig(**SIZES, hidden_act="relu")),
+        lambda: BertModel(BertConfig(**SIZES, attn_implementation="eager")),
+        lambda: RobertaModel(RobertaConfig(**SIZES)),
+    ],
+    ids=["another activation", "attentions are read", "another family"],
+)
+def test_other_models_are_left_as_they_are(model):
+    encoder = Encoder(model(), Needs(frozenset({3})))
+    assert use_compiled_layers(encoder) is None
+    assert not encoder.compiled
+
+
+@pytest.fixture
+def anew(monkeypatch, tmp_path):
+    """Nothing compiled yet, in a cache folder of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    library.library.cache_clear()
+    yield tmp_path
+    library.library.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("compiler", "reason"),
+    [
+        ("/nowhere/cc", "no C compiler (/nowhere/cc) was found"),
+        ("false", "does not run"),
+        ("echo", "the compiled layers cannot be loaded|cannot be written|No such file"),
+    ],
+)
+def test_without_a_compiler_torch_computes_the_layers_and_it_is_said_why(anew, monkeypatch, compiler, reason):
+    monkeypatch.setenv("CC", compiler)
+    encoder = Encoder(BertModel(BertConfig(**SIZES)), Needs(frozenset({3})))
+    said = use_compiled_layers(encoder)
+    assert said.startswith("compiled_layers: ")
+    assert any(part in said for part in reason.split("|"))
+    assert said.endswith("more slowly and with other dropout masks")
+    assert "\n" not in said
+    assert not encoder.compiled
+    assert encoder.train()(IDS, mask_of(LENGTHS["padded"])).last_hidden_state.isfinite().all()
+    assert not list(anew.glob("cache/head2head/compiled/*"))
+
+
+def test_code_that_does_not_compile_is_told_in_one_line(anew, monkeypatch):
+    broken = anew / "layer.c"
+    broken.write_text("no C at all\n")
+    monkeypatch.setattr(library, "SOURCE", broken)
+    assert "failed: " in library.why_not()
+    assert not list(anew.glob("cache/head2head/compiled/*"))
+
+
+@pytest.mark.usefixtures("anew")
+def test_what_was_compiled_once_is_taken_again(monkeypatch):
+    path = library.built(torch.float32)
+    before = path.stat().st_mtime_ns
+    monkeypatch.setattr(library, "run", lambda *_: pytest.fail("compiled again"))
+    assert library.built(torch.float32) == path
+    assert path.stat().st_mtime_ns == before
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_the_source_compiles_without_a_warning(tmp_path):
+    command = [*library.compiler(), *library.FLAGS, "-Wall", "-Wextra", "-Werror", "-DREAL=float", "-c"]
+    done = subprocess.run([*command, str(library.SOURCE), "-o", str(tmp_path / "o")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
