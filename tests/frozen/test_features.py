@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,25 @@ def test_features_are_mapped_from_disk_and_not_read_into_memory(bank, monkeypatc
     assert seen
     for array in seen:
         assert any(start <= array.data_ptr() < end for start, end in spans)
+
+
+def test_nothing_of_a_batch_is_left_when_freed_memory_is_given_back(bank, monkeypatch):
+    outputs, left = [], []
+    forward = Encoder.forward
+
+    def kept_in_mind(self, *batch):
+        output = forward(self, *batch)
+        outputs.extend(weakref.ref(state) for state in output.hidden_states.values())
+        return output
+
+    def given_back():
+        left.append((len(outputs), sum(output() is not None for output in outputs)))
+
+    monkeypatch.setattr(Encoder, "forward", kept_in_mind)
+    monkeypatch.setattr("head2head.frozen.features.give_back_freed_memory", given_back)
+    bank(["head=attention", "evaluation_tokens=512"])
+    assert len(outputs) > 2
+    assert left == [(number, 0) for number in range(1, len(outputs) + 1)]
 
 
 def test_what_training_does_leaves_the_files_as_they_were(bank, tmp_path):

@@ -20,11 +20,12 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm import tqdm
 
-from head2head.data.batching import EvaluationBatches, TokenizedRows
+from head2head.data.batching import EvaluationBatches, Step, TokenizedRows
 from head2head.data.datamodule import Split
 from head2head.encoder import Encoder
 from head2head.errors import UserError
-from head2head.frozen.readings import Make, Reading
+from head2head.frozen.readings import Make, Reading, Unit
+from head2head.memory import give_back_freed_memory
 from head2head.results import write_atomically
 
 VERSION = 1  # raise when the arrays or their meaning change: cached ones carry it in their name
@@ -142,7 +143,7 @@ class Store:
 
     def _encoded(self, missing: Mapping[Reading, Make]) -> dict[Reading, np.memmap]:
         """The arrays, filled by one pass of the encoder over the split."""
-        rows, device = self.split.rows, next(self.encoder.parameters()).device
+        rows = self.split.rows
         size = sum(self._bytes(reading) for reading in missing)
         arrays = {reading: self._new(reading) for reading in missing}
         units = {reading.unit for reading in missing}
@@ -152,19 +153,30 @@ class Store:
             desc=f"encoding {self.name} ({shown_bytes(size)} of features in {self.folder})",
         ) as bar:  # fmt: skip
             for step in EvaluationBatches(rows.lengths, self.tokens):
-                batch = to_device(rows.__getitems__(step), device)
-                with torch.inference_mode():
-                    output = self.encoder(
-                        batch["input_ids"],
-                        batch["attention_mask"],
-                        batch["token_type_ids"],
-                        batch["special_tokens_mask"],
-                    )
-                    for reading, make in missing.items():
-                        places = positions(offsets[reading.unit], step.rows)
-                        arrays[reading][places] = make(output, batch).to("cpu", self.dtype).numpy()
+                self._encode(step, missing, arrays, offsets)
+                give_back_freed_memory()
                 bar.update(int(rows.lengths[step.rows].sum()))
         return arrays
+
+    def _encode(
+        self,
+        step: Step,
+        missing: Mapping[Reading, Make],
+        arrays: Mapping[Reading, np.memmap],
+        offsets: Mapping[Unit, np.ndarray],
+    ) -> None:
+        """Fill in the vectors of a batch."""
+        batch = to_device(self.split.rows.__getitems__(step), next(self.encoder.parameters()).device)
+        with torch.inference_mode():
+            output = self.encoder(
+                batch["input_ids"],
+                batch["attention_mask"],
+                batch["token_type_ids"],
+                batch["special_tokens_mask"],
+            )
+            for reading, make in missing.items():
+                places = positions(offsets[reading.unit], step.rows)
+                arrays[reading][places] = make(output, batch).to("cpu", self.dtype).numpy()
 
     def _new(self, reading: Reading) -> np.memmap:
         """An array on disk whose place is taken: writing to a mapped file on a full disk kills the process."""
