@@ -127,7 +127,7 @@ def test_attention_of_a_text_is_torchs_whatever_its_length(length):
     qkv = torch.randn(length + 3, 3, heads, size, dtype=torch.float64, requires_grad=True)
     code = Code(torch.empty(length + 3, heads * size).double(), layout((3, length), heads), (0, 0, 0), (0.0, 0.0))
     flat = qkv.detach().flatten(1)
-    context, lse = code.attention(flat)
+    context, softmax = code.attention(flat)
     parts = [
         torch.nn.functional.scaled_dot_product_attention(*part.permute(1, 2, 0, 3)).transpose(0, 1).flatten(1)
         for part in (qkv[:3], qkv[3:])
@@ -136,7 +136,7 @@ def test_attention_of_a_text_is_torchs_whatever_its_length(length):
     torch.testing.assert_close(context, expected, rtol=1e-9, atol=1e-12)
     gradient = torch.randn_like(expected)
     expected.backward(gradient)
-    found = code.attention_gradient(flat, context, gradient, lse)
+    found = code.attention_gradient(flat, context, gradient, softmax)
     torch.testing.assert_close(found, qkv.grad.flatten(1), rtol=1e-9, atol=1e-12)
 
 

@@ -35,10 +35,21 @@ INLINE vec choose(bits which, vec yes, vec no) { return (vec)((which & (bits)yes
 INLINE vec all(real value) { return value - (vec){0}; }
 INLINE long padded(long n) { return (n + LANES - 1) / LANES * LANES; }
 
+/* The sum and the largest of a vector's values, by halves. */
 INLINE real sum(vec v) {
-    real s = 0;
-    for (int i = 0; i < LANES; i++) s += v[i];
-    return s;
+    real values[BYTES / sizeof(real)];
+    memcpy(values, &v, sizeof v);
+    for (int half = LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) values[i] += values[i + half];
+    return values[0];
+}
+
+INLINE real largest(vec v) {
+    real values[BYTES / sizeof(real)];
+    memcpy(values, &v, sizeof v);
+    for (int half = LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) values[i] = values[i] > values[i + half] ? values[i] : values[i + half];
+    return values[0];
 }
 
 /* The first n values, 0 behind them; and their way back. For the end of a row. */
@@ -216,9 +227,10 @@ static void turn(real *to, const real *from, long rows, long size) {
 /* Which number a row of attention weights has: rows of all heads have 65536 numbers each. */
 INLINE uint64_t number(long row, long heads, long head) { return ((uint64_t)row * heads + head) << 16; }
 
-/* context (N, heads * size) of qkv (N, 3 * heads * size); lse (N, heads): the logarithms of softmax's sums. */
+/* context (N, heads * size) of qkv (N, 3 * heads * size); softmax (N, heads, 2): each row's largest score, and one
+ * over the sum of exponentials. */
 int attention(const real *qkv, const int64_t *offsets, long texts, long heads, long size, uint64_t seed, long keep,
-              real *context, real *lse, long threads) {
+              real *context, real *softmax, long threads) {
     const long hidden = heads * size, wide = padded(size), tasks = texts * heads;
     const real scale = 1 / sqrt((double)size);
     long longest = 0;
@@ -244,21 +256,21 @@ int attention(const real *qkv, const int64_t *offsets, long texts, long heads, l
             for (long i = 0; i < n; i++) {
                 real *row = r.p + i * long_;
                 for (long j = n; j < long_; j++) row[j] = -INFINITY;
-                vec largest = load(row);
+                vec top = load(row);
                 for (long j = LANES; j < long_; j += LANES) {
                     vec s = load(row + j);
-                    largest = choose(s > largest, s, largest);
+                    top = choose(s > top, s, top);
                 }
-                real most = largest[0];
-                for (int l = 1; l < LANES; l++) most = largest[l] > most ? largest[l] : most;
+                const real most = largest(top);
                 vec total = {0};
                 for (long j = 0; j < long_; j += LANES) {
                     vec e = exponential(load(row + j) - most);
                     total += e;
                     store(row + j, e);
                 }
-                const real all_ = sum(total), share = 1 / all_;
-                lse[(first + i) * heads + head] = most + log(all_);
+                const real share = 1 / sum(total);
+                real *kept = softmax + 2 * ((first + i) * heads + head);
+                kept[0] = most, kept[1] = share;
                 if (keep < ALL) {
                     multipliers(r.keep, long_, seed, number(first + i, heads, head), keep, r.drawn);
                     for (long j = 0; j < long_; j += LANES) store(row + j, load(row + j) * share * load(r.keep + j));
@@ -274,7 +286,7 @@ int attention(const real *qkv, const int64_t *offsets, long texts, long heads, l
 }
 
 /* of_qkv (N, 3 * heads * size) from of_context; the weights are computed again (Dao et al. 2022, algorithm 4). */
-int attention_gradient(const real *qkv, const real *context, const real *of_context, const real *lse,
+int attention_gradient(const real *qkv, const real *context, const real *of_context, const real *softmax,
                        const int64_t *offsets, long texts, long heads, long size, uint64_t seed, long keep,
                        real *of_qkv, long threads) {
     const long hidden = heads * size, wide = padded(size), tasks = texts * heads;
@@ -304,13 +316,15 @@ int attention_gradient(const real *qkv, const real *context, const real *of_cont
             for (long i = 0; i < n; i++) {
                 real *row = r.p + i * long_, *of_row = r.d + i * long_;
                 const real *c = context + (first + i) * hidden + head * size;
-                const real *g = of_context + (first + i) * hidden + head * size;
-                const real base = lse[(first + i) * heads + head];
-                real inner = 0; /* of the weights and their gradients */
-                for (long x = 0; x < size; x++) inner += c[x] * g[x];
+                const real *kept = softmax + 2 * ((first + i) * heads + head);
+                const real most = kept[0], share = kept[1];
+                vec products = {0};
+                for (long x = 0; x < size; x += LANES)
+                    products += load_some(c + x, size - x) * load(r.g + i * wide + x);
+                const real inner = sum(products); /* of the weights and their gradients */
                 if (keep < ALL) multipliers(r.keep, long_, seed, number(first + i, heads, head), keep, r.drawn);
                 for (long j = 0; j < long_; j += LANES) {
-                    vec p = exponential(load(row + j) - base), d = load(of_row + j);
+                    vec p = exponential(load(row + j) - most) * share, d = load(of_row + j);
                     if (keep < ALL) {
                         vec by = load(r.keep + j);
                         store(of_row + j, p * (d * by - inner));

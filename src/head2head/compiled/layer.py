@@ -47,14 +47,14 @@ class BertLayerFunction(torch.autograd.Function):
         out_weight, out_bias, norm1, shift1, up, up_bias, down, down_bias, norm2, shift2 = own[6:]
         code = Code(x, layout, seeds, p)
         qkv = product(x, qkv_weight, qkv_bias)
-        context, lse = code.attention(qkv)
+        context, softmax = code.attention(qkv)
         normal1 = product(context, out_weight, out_bias)
         middle, rstd1 = code.add_norm(normal1, x, norm1, shift1, 1)
         inner = product(middle, up, up_bias)
         normal2 = product(code.gelu(inner), down, down_bias)
         out, rstd2 = code.add_norm(normal2, middle, norm2, shift2, 2)
         ctx.save_for_backward(
-            x, qkv, context, lse, normal1, rstd1, middle, inner, normal2, rstd2,
+            x, qkv, context, softmax, normal1, rstd1, middle, inner, normal2, rstd2,
             qkv_weight, out_weight, norm1, up, down, norm2,
         )  # fmt: skip
         ctx.code, ctx.spent = code, False
@@ -65,7 +65,7 @@ class BertLayerFunction(torch.autograd.Function):
         if ctx.spent:
             raise RuntimeError("the gradient of a compiled layer was asked for twice; it keeps nothing for that")
         ctx.spent = True
-        x, qkv, context, lse, normal1, rstd1, middle, inner, normal2, rstd2, *weights = ctx.saved_tensors
+        x, qkv, context, softmax, normal1, rstd1, middle, inner, normal2, rstd2, *weights = ctx.saved_tensors
         qkv_weight, out_weight, norm1, up, down, norm2 = weights
         code: Code = ctx.code
         trained = any(ctx.needs_input_grad[4:])
@@ -87,7 +87,7 @@ class BertLayerFunction(torch.autograd.Function):
             of_middle, product(of_inner, up.t(), None), normal1, rstd1, norm1, 1
         )
         of_out = of_weight(of_y, context)
-        of_qkv = code.attention_gradient(qkv, context, product(of_y, out_weight.t(), None), lse)
+        of_qkv = code.attention_gradient(qkv, context, product(of_y, out_weight.t(), None), softmax)
         of_qkv_weight, of_qkv_bias = of_weight(of_qkv, x), of_qkv.sum(0)
         if ctx.needs_input_grad[0]:
             of_x.add_(product(of_qkv, qkv_weight.t(), None))
@@ -124,15 +124,15 @@ class Code:
         self.dropout = [(seeds[i], STEPS if p[i > 0] == 0 else kept(p[i > 0])) for i in range(SEEDS)]
 
     def attention(self, qkv: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, H) context, and (N, heads) logarithms of softmax's sums, from (N, 3 H)."""
-        context, lse = qkv.new_empty(self.rows, self.hidden), qkv.new_empty(self.rows, self.layout.heads)
-        self._call(self.library.attention, qkv, *self._texts(), context, lse)
-        return context, lse
+        """(N, H) context, and (N, heads, 2) what softmax has found of each row of scores, from (N, 3 H)."""
+        context, softmax = qkv.new_empty(self.rows, self.hidden), qkv.new_empty(self.rows, self.layout.heads, 2)
+        self._call(self.library.attention, qkv, *self._texts(), context, softmax)
+        return context, softmax
 
-    def attention_gradient(self, qkv: Tensor, context: Tensor, of_context: Tensor, lse: Tensor) -> Tensor:
+    def attention_gradient(self, qkv: Tensor, context: Tensor, of_context: Tensor, softmax: Tensor) -> Tensor:
         """(N, 3 H)."""
         of_qkv = torch.empty_like(qkv)
-        self._call(self.library.attention_gradient, qkv, context, of_context, lse, *self._texts(), of_qkv)
+        self._call(self.library.attention_gradient, qkv, context, of_context, softmax, *self._texts(), of_qkv)
         return of_qkv
 
     def add_norm(self, y: Tensor, residual: Tensor, weight: Tensor, bias: Tensor, which: int) -> tuple[Tensor, Tensor]:
