@@ -189,20 +189,3 @@ def test_a_run_saves_the_whole_table_decayed_where_nothing_occurs_and_evaluate_r
     torch.testing.assert_close(saved[last], start[last] * factor, rtol=1e-6, atol=0)
     assert (saved - start * factor).abs().amax(dim=1).gt(1e-3).sum() > 20
     assert evaluate(path.parent, split="test")  # its word pieces need not be those of training
-
-
-@pytest.mark.parametrize("held", [False, True])
-def test_gradients_of_several_steps_are_those_of_a_plain_table(held):
-    """The table of zeros is used again, or is not where somebody still has the last one; padding has no gradient."""
-    whole = nn.Embedding(30, 4, padding_idx=0, dtype=torch.float64)
-    part = ReducedEmbedding(whole, torch.arange(20))
-    kept = []
-    for ids in ([[1, 2, 2], [3, 0, 0]], [[2, 5, 5], [5, 5, 7]], [[19, 0, 1], [1, 1, 1]]):
-        weights = torch.randn(2, 3, 4, dtype=torch.float64)
-        gradients = [
-            torch.autograd.grad((table(torch.tensor(ids)) * weights).sum(), table.weight)[0] for table in (whole, part)
-        ]
-        assert torch.equal(gradients[0][:20], gradients[1])
-        kept += [(gradients[1], gradients[1].clone())] * held
-    assert all(torch.equal(now, then) for now, then in kept)
-    assert len({now.data_ptr() for now, _ in kept}) == len(kept)

@@ -12,7 +12,6 @@ from transformers.masking_utils import create_bidirectional_mask
 from head2head.compiled import stack
 from head2head.errors import UserError
 from head2head.first_token import FirstTokenLayer, can_read_first_token
-from head2head.memory import Pool
 
 # Families whose layers are a plain stack in `encoder.layer` or `transformer.layer`: layers above
 # the highest one that is read can be dropped without changing those below.
@@ -193,11 +192,11 @@ class Encoder(nn.Module):
 
     Attributes:
         checkpoint_sha256: hash of the weights as they were loaded, whatever is kept of them.
-        compiled: where BERT's layers run as compiled code while they train (see compiled.stack), memory for them.
+        compiled: whether BERT's layers run as compiled code while they train (see compiled.stack).
     """
 
     checkpoint_sha256 = ""
-    compiled: Pool | None = None
+    compiled = False
 
     def __init__(self, model: Any, needs: Needs, frozen: bool | int = False):
         super().__init__()
@@ -297,7 +296,7 @@ class Encoder(nn.Module):
         if self.family in {"bert", "electra"}:
             # The library counts positions from the left edge, which is wrong under left padding.
             inputs["position_ids"] = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
-        tokens = attention_mask if self.compiled is not None and self.training else None
+        tokens = attention_mask if self.compiled and self.training else None
         run = self.layers[max(known) :] if known else self.layers
         if run and isinstance(run[-1], FirstTokenLayer):
             position = first_token(attention_mask)
@@ -349,8 +348,8 @@ class Encoder(nn.Module):
         start = max(known)
         states, state, layers = dict(known), known[start], self.layers[start:]
         compiled = list(itertools.takewhile(lambda layer: stack.applies(state, layer), layers))
-        if tokens is not None and self.compiled is not None and compiled:
-            states |= stack.through(compiled, state, tokens, start + 1, self.needs.layers, self.compiled)
+        if tokens is not None and compiled:
+            states |= stack.through(compiled, state, tokens, start + 1, self.needs.layers)
             start += len(compiled)
             state, layers = states[start], layers[len(compiled) :]
         mask = create_bidirectional_mask(self.model.config, state, attention_mask) if layers else None

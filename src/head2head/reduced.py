@@ -16,7 +16,6 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from head2head.encoder import Encoder
-from head2head.memory import unused
 
 
 class ReducedEmbedding(nn.Embedding):
@@ -45,29 +44,9 @@ class ReducedEmbedding(nn.Embedding):
         self.kept = kept
         self.decay = 1.0
         self.rows = nn.Buffer(rows, persistent=False)
-        self._zeros: Tensor | None = None
-        self._filled = kept[:0]
 
     def forward(self, input: Tensor) -> Tensor:
-        if self.weight.device.type != "cpu":
-            return super().forward(self.rows[input])
-        return Lookup.apply(self.weight, self.rows[input], self)
-
-    def gradient(self, rows: Tensor, of_output: Tensor) -> Tensor:
-        """The weight's: `of_output` (..., H) added up by row; 0 for the padding's row.
-
-        Most rows are 0, and are so already where the last step's gradient has been let go of: only those that it had
-        are cleared. A table of zeros made anew would cost more than all else here.
-        """
-        if self._zeros is None or not unused(self._zeros) or self._zeros.dtype != of_output.dtype:
-            self._zeros = torch.zeros_like(self.weight)
-        else:
-            self._zeros[self._filled] = 0
-        self._filled = rows.flatten()
-        self._zeros.index_add_(0, self._filled, of_output.flatten(0, -2))
-        if self.padding_idx is not None:
-            self._zeros[self.padding_idx] = 0
-        return self._zeros.view_as(self._zeros)
+        return super().forward(self.rows[input])
 
     def after_step(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
         """Called behind each step of an optimizer, before the schedule moves on."""
@@ -81,21 +60,6 @@ class ReducedEmbedding(nn.Embedding):
 
     def set_extra_state(self, state: dict[str, float]) -> None:
         self.decay = state["decay"]
-
-
-class Lookup(torch.autograd.Function):
-    """weight[rows], with a ReducedEmbedding's gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, rows: Tensor, table: ReducedEmbedding) -> Tensor:
-        ctx.save_for_backward(rows)
-        ctx.table = table
-        return weight.index_select(0, rows.flatten()).view(*rows.shape, -1)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (rows,) = ctx.saved_tensors
-        return ctx.table.gradient(rows, gradients[0]), None, None
 
 
 def can_be_reduced(table: Any) -> bool:

@@ -6,14 +6,13 @@ from torch import Tensor
 
 from head2head.compiled.layer import BertLayerFunction, Code, Layout
 from head2head.dropout import STEPS, kept
-from head2head.memory import Pool
 
 SIZES = {"small": (12, 3, 20), "one head": (9, 1, 7), "wide": (80, 2, 70)}
 SEEDS = (3, 1 << 62, (1 << 64) - 1)
 
 
 def layout(lengths: tuple[int, ...], heads: int) -> Layout:
-    return Layout(torch.tensor([0, *lengths]).cumsum(0), heads, 1e-12, Pool())
+    return Layout(torch.tensor([0, *lengths]).cumsum(0), heads, 1e-12)
 
 
 def parameters(hidden: int, inner: int, dtype: torch.dtype = torch.float64) -> list[Tensor]:

@@ -37,7 +37,7 @@ def twins(needs: Needs, frozen: int = 0, **config: float) -> tuple[Encoder, Enco
     model = BertModel(BertConfig(**SIZES | NO_DROPOUT | config))
     compiled, plain = (Encoder(copy.deepcopy(model), needs, frozen) for _ in range(2))
     assert use_compiled_layers(compiled) is None
-    assert compiled.compiled is not None
+    assert compiled.compiled
     return compiled, plain
 
 
@@ -178,7 +178,7 @@ def test_other_precisions_are_torchs_own():
 def test_other_models_are_left_as_they_are(model):
     encoder = Encoder(model(), Needs(frozenset({3})))
     assert use_compiled_layers(encoder) is None
-    assert encoder.compiled is None
+    assert not encoder.compiled
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_without_a_compiler_torch_computes_the_layers_and_it_is_said_why(anew, m
     assert any(part in said for part in reason.split("|"))
     assert said.endswith("more slowly and with other dropout masks")
     assert "\n" not in said
-    assert encoder.compiled is None
+    assert not encoder.compiled
     assert encoder.train()(IDS, mask_of(LENGTHS["padded"])).last_hidden_state.isfinite().all()
     assert not list(anew.glob("cache/head2head/compiled/*"))
 

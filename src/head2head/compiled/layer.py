@@ -18,7 +18,6 @@ from torch import Tensor
 from head2head.compiled.library import library
 from head2head.dropout import STEPS, kept
 from head2head.linear import at_hand, multiplied
-from head2head.memory import Pool
 
 SEEDS = 3  # of dropout in a layer: attention's weights, attention's outputs, the feed-forward part's
 
@@ -30,13 +29,11 @@ class Layout:
     offsets: (B + 1,) int64: text b has the rows offsets[b] to offsets[b + 1].
     heads: attention heads.
     eps: of LayerNorm.
-    pool: memory for the weights' gradients.
     """
 
     offsets: Tensor
     heads: int
     eps: float
-    pool: Pool
 
 
 class BertLayerFunction(torch.autograd.Function):
@@ -74,19 +71,17 @@ class BertLayerFunction(torch.autograd.Function):
         trained = any(ctx.needs_input_grad[4:])
 
         def of_weight(gradient: Tensor, inputs: Tensor) -> Tensor | None:
-            if not trained:
-                return None
-            out = code.layout.pool.take(gradient.shape[1], inputs.shape[1], dtype=x.dtype)
-            if len(out) < inputs.shape[1]:  # oneDNN is quicker at these
-                return out.copy_(product(gradient.t(), inputs.t(), None))
-            return torch.mm(gradient.t(), inputs, out=out)
+            return gradient.t() @ inputs if trained else None
+
+        def of_wide_weight(gradient: Tensor, inputs: Tensor) -> Tensor | None:
+            return product(gradient.t(), inputs.t(), None) if trained else None  # oneDNN is quicker at these
 
         of_middle, of_y, (of_norm2, of_shift2, of_down_bias) = code.add_norm_gradient(
             gradients[0].contiguous(), None, normal2, rstd2, norm2, 2
         )
         of_inner = product(of_y, down.t(), None)
         of_up_bias = code.gelu_gradient(inner, of_inner)  # inner is now GELU's output
-        of_down = of_weight(of_y, inner)
+        of_down = of_wide_weight(of_y, inner)
         of_up = of_weight(of_inner, middle)
         of_x, of_y, (of_norm1, of_shift1, of_out_bias) = code.add_norm_gradient(
             of_middle, product(of_inner, up.t(), None), normal1, rstd1, norm1, 1

@@ -13,7 +13,6 @@ from transformers.models.bert.modeling_bert import BertLayer
 from head2head.compiled.layer import SEEDS, BertLayerFunction, Layout
 from head2head.compiled.library import why_not
 from head2head.dropout import kept
-from head2head.memory import Pool
 
 SLOWER = "torch computes the layers instead, more slowly and with other dropout masks"
 
@@ -25,7 +24,7 @@ def use_compiled_layers(encoder: Any) -> str | None:
     if not can_be_compiled(encoder.model):
         return None
     reason = why_not()
-    encoder.compiled = Pool() if reason is None else None
+    encoder.compiled = reason is None
     return reason and f"compiled_layers: {reason}; {SLOWER}"
 
 
@@ -53,7 +52,7 @@ def applies(state: Tensor, layer: Any) -> bool:
 
 
 def through(
-    layers: Sequence[Any], state: Tensor, mask: Tensor, first: int, wanted: Collection[int], pool: Pool
+    layers: Sequence[Any], state: Tensor, mask: Tensor, first: int, wanted: Collection[int]
 ) -> dict[int, Tensor]:
     """Hidden states (B, T, H) of some layers and of the last one given, by number; zeros where there is no token.
 
@@ -63,7 +62,6 @@ def through(
         mask: (B, T), 1 where there is a token.
         first: number of the first layer's output.
         wanted: numbers of the outputs that are read.
-        pool: memory for the weights' gradients, the same in every step.
     """
     shape, lengths = state.shape, mask.sum(dim=1)
     places = None if bool(mask.all()) else mask.flatten().nonzero().squeeze(1)
@@ -71,7 +69,7 @@ def through(
     if places is not None:
         x = x.index_select(0, places)
     offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-    layout = Layout(offsets, layers[0].attention.self.num_attention_heads, layers[0].output.LayerNorm.eps, pool)
+    layout = Layout(offsets, layers[0].attention.self.num_attention_heads, layers[0].output.LayerNorm.eps)
     # From the stream of the run's dropout, so that they follow from seed and step.
     drawn = torch.empty(len(layers) * SEEDS, dtype=torch.int64).random_(-(1 << 63), None).tolist()
     states = {}
