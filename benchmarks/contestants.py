@@ -20,8 +20,11 @@ TRAINER = {
     "grouped": ("Trainer, dynamic padding, grouped by length", {"group": True}),
 }
 OURS = {
-    "pooler": ("head2head, `head=pooler`", ("head=pooler", "cls_shortcut=true", "fast_dropout=true")),
-    "mean": ("head2head, `head=mean`", ("head=mean", "fast_dropout=true")),
+    "pooler": (
+        "head2head, `head=pooler`",
+        ("head=pooler", "cls_shortcut=true", "fast_dropout=true", "compiled_layers=true"),
+    ),
+    "mean": ("head2head, `head=mean`", ("head=mean", "fast_dropout=true", "compiled_layers=true")),
 }
 NAMES = {name: told for name, (told, _) in (TRAINER | OURS).items()}
 

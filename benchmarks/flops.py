@@ -28,10 +28,7 @@ def useful(shape: Shape, tokens: int) -> int:
 
 
 def with_cls_shortcut(shape: Shape, tokens: int, texts: int) -> int:
-    """What of `useful` is left to do with cls_shortcut=true: in the last layer keys and values of all tokens, and all
-    other parts for one token a text."""
-    h = shape["hidden"]
-    one = Shape(hidden=h, intermediate=shape["intermediate"], layers=1)
-    below = Shape(hidden=h, intermediate=shape["intermediate"], layers=shape["layers"] - 1)
-    both = 2 * (h * h + h)  # the dense parts that make keys and values
-    return useful(below, tokens) + 6 * (both * tokens + (parameters(one) - both) * texts)
+    """What of `useful` is left to do with cls_shortcut=true: all parts of the last layer for one token a text. Its
+    query, scores and weighted sums over the other tokens are products with keys, left out as above."""
+    below, one = (Shape(**shape | {"layers": layers}) for layers in (shape["layers"] - 1, 1))
+    return useful(below, tokens) + useful(one, texts)

@@ -41,9 +41,9 @@ def how(tasks: dict[str, list[dict]]) -> str:
     fewer = [f"{NAMES[name]}: {first[name]['texts']}" for name in ("padded", "dynamic")]
     return prose(f"""MiniLM, batch 32, at most 128 word pieces. One epoch over the same rows ({", ".join(sizes)}), or
         fewer for those who do not sort them ({"; ".join(fewer)}). The Trainer trains BertForSequenceClassification with
-        its own defaults (optimizer {first["dynamic"]["optimizer"]}); of ours both have `fast_dropout=true`, and pooler
-        `cls_shortcut=true`. Timed in training, from the start of the first step to the end of the last, each in a
-        process of its own, in turn; {times(min(map(len, tasks.values())), "round")}.""")
+        its own defaults (optimizer {first["dynamic"]["optimizer"]}); of ours both have `compiled_layers=true` and
+        `fast_dropout=true`, and pooler `cls_shortcut=true`. Timed in training, from the start of the first step to the
+        end of the last, each in a process of its own, in turn; {times(min(map(len, tasks.values())), "round")}.""")
 
 
 def speeds(tasks: dict[str, list[dict]]) -> list[str]:

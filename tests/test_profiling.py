@@ -46,8 +46,9 @@ def traced(result):
 def test_the_trace_has_ten_steps_from_the_middle_with_forward_and_backward(profiled):
     seen = traced(profiled)
     assert {name for name in seen if name.startswith("ProfilerStep")} == {f"ProfilerStep#{n}" for n in range(10, 20)}
-    # Of each of two layers: query, key, value, output, up and down, which are oneDNN's; and the head.
-    assert seen["Product"] == seen["ProductBackward"] == 10 * 2 * 6
+    # Of each of two layers, and of what is compiled in them; and the head.
+    assert seen["BertLayerFunction"] == seen["BertLayerFunctionBackward"] == 10 * 2
+    assert seen["compiled::attention"] == seen["compiled::gelu_gradient"] == 10 * 2
     assert seen["aten::linear"] == seen["AddmmBackward0"] == 10
     assert seen["Optimizer.step#AdamW.step"] == 10
 
@@ -80,7 +81,7 @@ def test_fewer_batches_leave_out_waiting_and_warming_up(batches, wait, warmup, a
 @pytest.mark.parametrize(("settings", "batches"), [(["trainer.max_steps=1"], 1), (["trainer.val_check_interval=3"], 3)])
 def test_a_short_run_is_profiled_whole_and_validation_is_left_out(settings, batches, go, capsys):
     result = go("profile=true", *settings)
-    assert traced(result)["Product"] == batches * 2 * 6
+    assert traced(result)["BertLayerFunction"] == batches * 2
     files = f"{result.folder}/trace.json.gz (for ui.perfetto.dev), {result.folder}/profile.txt"
     assert f"profile of {batches} batches: {files}" in capsys.readouterr().out.splitlines()
 

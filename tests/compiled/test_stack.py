@@ -233,3 +233,13 @@ def test_the_source_compiles_without_a_warning(tmp_path):
     command = [*library.compiler(), *library.FLAGS, "-Wall", "-Wextra", "-Werror", "-DREAL=float", "-c"]
     done = subprocess.run([*command, str(library.SOURCE), "-o", str(tmp_path / "o")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_masks_above_frozen_layers_are_the_same_whether_these_run_or_are_known():
+    compiled, _ = twins(Needs(frozenset({1, 3})), frozen=1, hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.2)
+    mask = mask_of(LENGTHS["padded"])
+    torch.manual_seed(0)
+    whole = compiled.train()(IDS, mask)
+    torch.manual_seed(0)
+    above = compiled(IDS, mask, known={1: whole.hidden_state(1)})
+    assert torch.equal(states(above), states(whole))

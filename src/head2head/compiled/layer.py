@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.profiler import record_function
 
 from head2head.compiled.library import library
 from head2head.dropout import STEPS, kept
@@ -126,13 +127,13 @@ class Code:
     def attention(self, qkv: Tensor) -> tuple[Tensor, Tensor]:
         """(N, H) context, and (N, heads, 2) what softmax has found of each row of scores, from (N, 3 H)."""
         context, softmax = qkv.new_empty(self.rows, self.hidden), qkv.new_empty(self.rows, self.layout.heads, 2)
-        self._call(self.library.attention, qkv, *self._texts(), context, softmax)
+        self._call("attention", qkv, *self._texts(), context, softmax)
         return context, softmax
 
     def attention_gradient(self, qkv: Tensor, context: Tensor, of_context: Tensor, softmax: Tensor) -> Tensor:
         """(N, 3 H)."""
         of_qkv = torch.empty_like(qkv)
-        self._call(self.library.attention_gradient, qkv, context, of_context, softmax, *self._texts(), of_qkv)
+        self._call("attention_gradient", qkv, context, of_context, softmax, *self._texts(), of_qkv)
         return of_qkv
 
     def add_norm(self, y: Tensor, residual: Tensor, weight: Tensor, bias: Tensor, which: int) -> tuple[Tensor, Tensor]:
@@ -140,7 +141,7 @@ class Code:
         the gradient needs."""
         out, rstd = torch.empty_like(residual), y.new_empty(self.rows)
         self._call(
-            self.library.add_norm, y, residual, weight, bias, self.real(self.layout.eps), self.rows, self.hidden,
+            "add_norm", y, residual, weight, bias, self.real(self.layout.eps), self.rows, self.hidden,
             *self.dropout[which], out, rstd,
         )  # fmt: skip
         return out, rstd
@@ -152,7 +153,7 @@ class Code:
         of_residual, of_y = torch.empty_like(of_out), torch.empty_like(of_out)
         sums = of_out.new_empty(self.threads, 3, self.hidden)
         self._call(
-            self.library.add_norm_gradient, of_out, more, normal, rstd, weight, self.rows, self.hidden,
+            "add_norm_gradient", of_out, more, normal, rstd, weight, self.rows, self.hidden,
             *self.dropout[which], of_residual, of_y, sums,
         )  # fmt: skip
         return of_residual, of_y, list(sums.sum(0))
@@ -160,22 +161,23 @@ class Code:
     def gelu(self, inner: Tensor) -> Tensor:
         """Of that shape."""
         out = torch.empty_like(inner)
-        self._call(self.library.gelu, inner, out, inner.numel())
+        self._call("gelu", inner, out, inner.numel())
         return out
 
     def gelu_gradient(self, inner: Tensor, gradient: Tensor) -> Tensor:
         """The gradient of the bias. `gradient` becomes that of GELU's input, and `inner` GELU's output."""
         sums = inner.new_empty(self.threads, inner.shape[1])
-        self._call(self.library.gelu_gradient, inner, gradient, *inner.shape, sums)
+        self._call("gelu_gradient", inner, gradient, *inner.shape, sums)
         return sums.sum(0)
 
     def _texts(self) -> tuple[Any, ...]:
         offsets, heads = self.layout.offsets, self.layout.heads
         return offsets, len(offsets) - 1, heads, self.hidden // heads, *self.dropout[0]
 
-    def _call(self, function: Any, *arguments: Any) -> None:
-        if function(*map(passed, arguments), passed(self.threads)):
-            raise MemoryError("attention: no memory")
+    def _call(self, name: str, *arguments: Any) -> None:
+        with record_function(f"compiled::{name}"):
+            if getattr(self.library, name)(*map(passed, arguments), passed(self.threads)):
+                raise MemoryError(f"{name}: no memory")
 
 
 def passed(argument: Any) -> Any:

@@ -70,12 +70,10 @@ def through(
         x = x.index_select(0, places)
     offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
     layout = Layout(offsets, layers[0].attention.self.num_attention_heads, layers[0].output.LayerNorm.eps)
-    # From the stream of the run's dropout, so that they follow from seed and step.
-    drawn = torch.empty(len(layers) * SEEDS, dtype=torch.int64).random_(-(1 << 63), None).tolist()
     states = {}
     for index, layer in enumerate(layers):
-        seeds = drawn[index * SEEDS : (index + 1) * SEEDS]
-        x = BertLayerFunction.apply(x, layout, seeds, probabilities(layer), *parameters(layer))
+        p = probabilities(layer)
+        x = BertLayerFunction.apply(x, layout, seeds_of(p), p, *parameters(layer))
         number = first + index
         if number in wanted or index == len(layers) - 1:
             whole = x if places is None else x.new_zeros(shape[0] * shape[1], shape[2]).index_copy(0, places, x)
@@ -88,6 +86,14 @@ def probabilities(layer: Any) -> tuple[float, float]:
     attention = layer.attention
     weights, rest = (d.p if d.training else 0.0 for d in (attention.self.dropout, layer.output.dropout))
     return weights, rest
+
+
+def seeds_of(p: tuple[float, float]) -> list[int]:
+    """Of a layer's dropouts, from torch's generator, so that they follow from a run's seed and step. A layer without
+    dropout draws none: those above have the same masks whether it runs or its output is known."""
+    if p == (0, 0):
+        return [0] * SEEDS
+    return torch.empty(SEEDS, dtype=torch.int64).random_(-(1 << 63), None).tolist()
 
 
 def parameters(layer: Any) -> list[Tensor]:
