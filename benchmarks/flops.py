@@ -22,8 +22,8 @@ def parameters(shape: Shape) -> int:
 
 def useful(shape: Shape, tokens: int) -> int:
     """6 x parameters x real tokens (Kaplan et al. 2020): a multiplication and an addition a parameter, once forward
-    and twice backward. Padding is no use, and the products of queries with keys are left out: at 128 word pieces they
-    are below a twentieth."""
+    and twice backward. Padding is no use, and attention's products are left out: T / 6H of that at T word pieces, which
+    for MiniLM is 3 % at 64."""
     return 6 * parameters(shape) * tokens
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from head2head import results
+from head2head.compiled import library
 from head2head.configuration import compose
 from head2head.errors import UserError
 from head2head.finetuner import Diverged, FineTuner
@@ -209,6 +210,20 @@ def test_code_of_a_head_belongs_to_what_a_checkpoint_must_fit(tmp_path, steps, m
     edit = lambda: module.write_text(module.read_text() + "# edited\n")  # noqa: E731
     interrupted(tmp_path / "b", steps, 3, mine, between=edit)
     assert capsys.readouterr().out.startswith("starting from the beginning: other code")
+
+
+def test_a_run_does_not_go_on_without_the_compiler_that_it_began_with(tmp_path, steps, monkeypatch, capsys):
+    def lose():
+        monkeypatch.setenv("CC", "/nowhere/cc")
+        library.library.cache_clear()
+
+    interrupted(tmp_path, steps, 3, between=lose)
+    library.library.cache_clear()
+    said = capsys.readouterr()
+    assert "compiled_layers: no C compiler (/nowhere/cc) was found" in said.err
+    assert said.out.splitlines()[-2].startswith("starting from the beginning: other code")
+    (result,) = tmp_path.glob("runs/*/*/*")
+    assert any(note.startswith("compiled_layers: no C compiler") for note in results.read(result).notes)
 
 
 def test_training_up_to_the_checkpoint_counts_in_the_time(tmp_path, steps):

@@ -141,13 +141,13 @@ def test_what_cannot_change_a_result_is_not_in_the_key(override):
     "override",
     ["seed=1", "head=max", "optimizer.lr=2e-3", "trainer.precision=bf16-mixed", "batch_size=16", "task.max_length=32",
      "trainer.accumulate_grad_batches=2", "encoder.frozen=true", "head.dropout=0.2", "trainer.max_epochs=9",
-     "cls_shortcut=false", "fast_dropout=false"],
+     "cls_shortcut=false", "fast_dropout=false", "compiled_layers=false"],
 )  # fmt: skip
 def test_what_can_change_a_result_is_in_the_key(override):
     assert key() != key(override)
 
 
-@pytest.mark.parametrize("shortcut", ["cls_shortcut", "fast_dropout"])
+@pytest.mark.parametrize("shortcut", ["cls_shortcut", "fast_dropout", "compiled_layers"])
 def test_what_changes_only_the_encoders_dropout_is_not_in_the_key_of_a_frozen_encoder(shortcut):
     on, off = (key("encoder.frozen=true", f"{shortcut}={value}") for value in ("true", "false"))
     assert on == off

@@ -18,12 +18,15 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
+from head2head.compiled import library
 from head2head.errors import UserError
 from head2head.record import Parts
 
 # Modules that have a part in training, beside those of the model's own classes.
 TRAINING = {
     __name__,
+    "head2head.compiled.layer",
+    "head2head.compiled.stack",
     "head2head.data.batching",
     "head2head.data.datamodule",
     "head2head.frozen.lower",
@@ -153,7 +156,9 @@ def stamp(parts: Parts) -> str:
     trains, a head's own module with it. Going on under another one would mix two programs in one result."""
     versions = [metadata.version(name) for name in ("torch", "transformers", "pytorch-lightning")]
     data = [split.tokenized for split in parts.data.splits.values()]
-    digest = hashlib.sha256(json.dumps([versions, data, parts.model.encoder.checkpoint_sha256]).encode())
+    encoder = parts.model.encoder
+    digest = hashlib.sha256(json.dumps([versions, data, encoder.checkpoint_sha256, encoder.compiled]).encode())
+    digest.update(library.SOURCE.read_bytes())
     for name in sorted(TRAINING | {type(module).__module__ for module in parts.model.modules()}):
         if file := getattr(sys.modules[name], "__file__", None):
             digest.update(Path(file).read_bytes())

@@ -192,7 +192,8 @@ def build_parts(config: dict[str, Any], identity: Identity, device: torch.device
     use_fast_linear(encoder.model)
     slower = None
     if config["compiled_layers"] and (device is None or device.type == "cpu"):
-        slower = use_compiled_layers(encoder)
+        double = config["trainer"].get("precision") in ("64-true", "64", 64)
+        slower = use_compiled_layers(encoder, torch.float64 if double else torch.float32)
     if slower:
         print(slower, file=sys.stderr, flush=True)
     check_length(task, encoder)

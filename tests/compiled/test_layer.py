@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from head2head.compiled.layer import BertLayerFunction, Code, Layout
+from head2head.compiled.layer import BertLayerFunction, LayerCode, Layout
 from head2head.dropout import STEPS, kept
 
 SIZES = {"small": (12, 3, 20), "one head": (9, 1, 7), "wide": (80, 2, 70)}
@@ -25,8 +25,10 @@ def parameters(hidden: int, inner: int, dtype: torch.dtype = torch.float64) -> l
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("p", [(0.0, 0.0), (0.2, 0.0), (0.0, 0.3), (0.1, 0.1)])
-def test_the_gradient_is_that_of_what_is_computed(size, p):
-    """Against differences, dropout on: the same masks are drawn forward and backward."""
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_the_gradient_is_that_of_what_is_computed(size, p, threads):
+    """Against differences, dropout on: the same masks are drawn forward and backward, by any number of threads."""
+    torch.set_num_threads(threads)
     hidden, heads, inner = SIZES[size]
     x = torch.randn(6, hidden, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     where = layout((3, 0, 1, 2), heads)
@@ -71,10 +73,41 @@ def test_a_layer_without_gradient_passes_its_inputs_on_and_gets_none():
     assert torch.equal(*found)
 
 
+def test_results_are_the_same_bits_at_equal_threads():
+    torch.set_num_threads(2)
+    own, x = parameters(80, 70, torch.float32), torch.randn(300, 80, requires_grad=True)
+    found = []
+    for _ in range(2):
+        out = BertLayerFunction.apply(x, layout((120, 1, 79, 100), 2), SEEDS, (0.1, 0.1), *own)
+        found.append([out, *torch.autograd.grad(out.pow(2).sum(), (x, *own))])
+    assert all(torch.equal(first, second) for first, second in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_batch_without_any_token_has_gradients_of_zero(dtype):
+    own, x = parameters(12, 20, dtype), torch.zeros(0, 12, dtype=dtype, requires_grad=True)
+    out = BertLayerFunction.apply(x, layout((0, 0), 3), SEEDS, (0.1, 0.1), *own)
+    for gradient in torch.autograd.grad(out.sum(), (x, *own)):
+        assert torch.equal(gradient, torch.zeros_like(gradient))
+
+
+def test_gradients_in_single_precision_are_those_of_double():
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        own = [tensor.detach().to(dtype).requires_grad_() for tensor in parameters(80, 170)]
+        generator = torch.Generator().manual_seed(0)
+        x, weight = (torch.randn(300, 80, generator=generator).to(dtype).requires_grad_() for _ in range(2))
+        out = BertLayerFunction.apply(x, layout((120, 1, 79, 100), 2), SEEDS, (0.1, 0.1), *own)
+        found.append([out, *torch.autograd.grad((out * weight).sum(), (x, *own))])
+    for number, (single, double) in enumerate(zip(*found, strict=True)):
+        largest = 1.0 if number == 5 else double.abs().max().item()  # a key's bias has none but for rounding
+        torch.testing.assert_close(single.double(), double, rtol=0, atol=2e-5 * largest, msg=str(number))
+
+
 def masks(p: float, seed: int, dtype: torch.dtype, rows: int = 4000, hidden: int = 103) -> Tensor:
     """(rows, hidden): what dropout multiplies by, found through a LayerNorm's y that is overwritten with the sum of
     residual 0 and dropped-out 1, but for mean and deviation of the row."""
-    code = Code(torch.empty(rows, hidden, dtype=dtype), layout((rows,), 1), (0, seed, 0), (0.0, p))
+    code = LayerCode(torch.empty(rows, hidden, dtype=dtype), layout((rows,), 1), (0, seed, 0), (0.0, p))
     y, ones = torch.ones(rows, hidden, dtype=dtype), torch.ones(hidden, dtype=dtype)
     _, rstd = code.add_norm(y, torch.zeros_like(y), ones, torch.zeros_like(ones), 1)
     spread = y / rstd.unsqueeze(1)  # 0 or 1 / (1 - p), less their mean
@@ -108,7 +141,7 @@ def test_attentions_weights_are_dropped_with_the_probability_each_text_head_and_
     texts, heads, size, p = 60, 3, 32, 0.3
     qkv = torch.zeros(texts * size, 3, heads, size)
     qkv[:, 2] = torch.eye(size).repeat(texts, 1).unsqueeze(1)
-    code = Code(torch.empty(texts * size, heads * size), layout((size,) * texts, heads), (5, 0, 0), (p, 0.0))
+    code = LayerCode(torch.empty(texts * size, heads * size), layout((size,) * texts, heads), (5, 0, 0), (p, 0.0))
     context, _ = code.attention(qkv.flatten(1))
     weights = context.view(texts, size, heads, size) * size * kept(p) / STEPS
     keep = weights.round().bool()
@@ -125,7 +158,7 @@ def test_attention_of_a_text_is_torchs_whatever_its_length(length):
     heads, size = 2, 24
     torch.manual_seed(0)
     qkv = torch.randn(length + 3, 3, heads, size, dtype=torch.float64, requires_grad=True)
-    code = Code(torch.empty(length + 3, heads * size).double(), layout((3, length), heads), (0, 0, 0), (0.0, 0.0))
+    code = LayerCode(torch.empty(length + 3, heads * size).double(), layout((3, length), heads), (0, 0, 0), (0.0, 0.0))
     flat = qkv.detach().flatten(1)
     context, softmax = code.attention(flat)
     parts = [
@@ -143,7 +176,7 @@ def test_attention_of_a_text_is_torchs_whatever_its_length(length):
 def test_functions_in_single_precision_are_those_of_double():
     x = torch.linspace(-30, 30, 40_001)  # no multiple of what is computed at a time
     code = {
-        dtype: Code(torch.empty(1, 1, dtype=dtype), layout((1,), 1), (0, 0, 0), (0.0, 0.0))
+        dtype: LayerCode(torch.empty(1, 1, dtype=dtype), layout((1,), 1), (0, 0, 0), (0.0, 0.0))
         for dtype in (torch.float32, torch.float64)
     }
     exact = torch.nn.functional.gelu(x.double())

@@ -27,6 +27,7 @@ typedef REAL real;
 
 typedef real vec __attribute__((vector_size(BYTES)));
 typedef real near __attribute__((vector_size(BYTES), aligned(sizeof(real)), may_alias)); /* in memory, not aligned */
+typedef uint16_t sixteen __attribute__((may_alias)); /* bits of a random number */
 typedef __typeof__((vec){0} < (vec){0}) bits; /* integers of the same width, as comparisons give them */
 
 INLINE vec load(const real *from) { return *(const near *)from; }
@@ -69,7 +70,8 @@ INLINE void store_some(real *to, vec values, long n) {
 
 #define IS_FLOAT (sizeof(real) == 4)
 
-/* e^x to about one unit in the last place, by 2^k e^r with |r| <= ln(2)/2 (Cody and Waite 1980); 0 below -87. */
+/* e^x. In float to about one unit in the last place, by 2^k e^r with |r| <= ln(2)/2 (Cody and Waite 1980), and 0 below
+ * -87; in double the C library's. */
 INLINE vec exponential(vec x) {
     if (!IS_FLOAT) {
         for (int i = 0; i < LANES; i++) x[i] = exp(x[i]);
@@ -126,8 +128,8 @@ INLINE uint64_t mixed(uint64_t z) {
 static void multipliers(real *out, long n, uint64_t seed, uint64_t start, long keep, uint64_t *drawn) {
     const real scale = (real)ALL / keep;
     for (long i = 0; i < (n + 3) / 4; i++) drawn[i] = mixed(seed + (start / 4 + i) * 0x9E3779B97F4A7C15u);
-    const uint16_t *sixteen = (const uint16_t *)drawn;
-    for (long i = 0; i < n; i++) out[i] = sixteen[i] < keep ? scale : 0;
+    const sixteen *of_each = (const sixteen *)drawn;
+    for (long i = 0; i < n; i++) out[i] = of_each[i] < keep ? scale : 0;
 }
 
 /* ------------------------------------------------------------------ small matrix products */
@@ -400,7 +402,7 @@ int add_norm(real *y, const real *residual, const real *weight, const real *bias
 /* Gradients of add_norm. The gradient of its output is `of_out`, plus `more` where that is not NULL; those of
  * residual and y are written. sums (threads, 3, hidden): each part's share of those of weight, bias, and of what had
  * been added to all rows of y. */
-int add_norm_gradient(const real *of_out, const real *more, const real *normal_, const real *rstd, const real *weight,
+int add_norm_gradient(const real *of_out, const real *more, const real *standard, const real *rstd, const real *weight,
                       long rows, long hidden, uint64_t seed, long keep, real *of_residual, real *of_y, real *sums,
                       long threads) {
     const long stride = (hidden + 3) / 4 * 4;
@@ -421,7 +423,7 @@ int add_norm_gradient(const real *of_out, const real *more, const real *normal_,
             vec first = {0}, second = {0};
             for (long c = 0; c < hidden; c += LANES) {
                 const long n = hidden - c;
-                vec g = load_some(of_out + at + c, n), x = load_some(normal_ + at + c, n);
+                vec g = load_some(of_out + at + c, n), x = load_some(standard + at + c, n);
                 if (more) g += load_some(more + at + c, n);
                 store_some(of_residual + at + c, g, n);
                 store_some(of_weight + c, load_some(of_weight + c, n) + g * x, n);
@@ -434,7 +436,7 @@ int add_norm_gradient(const real *of_out, const real *more, const real *normal_,
             for (long c = 0; c < hidden; c += LANES) {
                 const long n = hidden - c;
                 vec g = load_some(of_residual + at + c, n) * load_some(weight + c, n);
-                vec of = (g - a - load_some(normal_ + at + c, n) * b) * r;
+                vec of = (g - a - load_some(standard + at + c, n) * b) * r;
                 store_some(of_residual + at + c, of, n);
                 if (keep < ALL) of *= load_some(by + c, n);
                 store_some(of_y + at + c, of, n);

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.autograd.profiler import record_function
 
 from head2head.compiled.library import library
@@ -46,46 +47,49 @@ class BertLayerFunction(torch.autograd.Function):
         x = x.contiguous()
         qkv_weight, qkv_bias = torch.cat(own[0:6:2]), torch.cat(own[1:6:2])
         out_weight, out_bias, norm1, shift1, up, up_bias, down, down_bias, norm2, shift2 = own[6:]
-        code = Code(x, layout, seeds, p)
+        code = LayerCode(x, layout, seeds, p)
         qkv = product(x, qkv_weight, qkv_bias)
         context, softmax = code.attention(qkv)
-        normal1 = product(context, out_weight, out_bias)
-        middle, rstd1 = code.add_norm(normal1, x, norm1, shift1, 1)
+        standard1 = product(context, out_weight, out_bias)
+        middle, rstd1 = code.add_norm(standard1, x, norm1, shift1, 1)
         inner = product(middle, up, up_bias)
-        normal2 = product(code.gelu(inner), down, down_bias)
-        out, rstd2 = code.add_norm(normal2, middle, norm2, shift2, 2)
+        standard2 = product(code.gelu(inner), down, down_bias)
+        out, rstd2 = code.add_norm(standard2, middle, norm2, shift2, 2)
         ctx.save_for_backward(
-            x, qkv, context, softmax, normal1, rstd1, middle, inner, normal2, rstd2,
+            x, qkv, context, softmax, standard1, rstd1, middle, inner, standard2, rstd2,
             qkv_weight, out_weight, norm1, up, down, norm2,
         )  # fmt: skip
         ctx.code, ctx.spent = code, False
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         if ctx.spent:
             raise RuntimeError("the gradient of a compiled layer was asked for twice; it keeps nothing for that")
         ctx.spent = True
-        x, qkv, context, softmax, normal1, rstd1, middle, inner, normal2, rstd2, *weights = ctx.saved_tensors
+        x, qkv, context, softmax, standard1, rstd1, middle, inner, standard2, rstd2, *weights = ctx.saved_tensors
         qkv_weight, out_weight, norm1, up, down, norm2 = weights
-        code: Code = ctx.code
+        code: LayerCode = ctx.code
         trained = any(ctx.needs_input_grad[4:])
 
         def of_weight(gradient: Tensor, inputs: Tensor) -> Tensor | None:
             return gradient.t() @ inputs if trained else None
 
         def of_wide_weight(gradient: Tensor, inputs: Tensor) -> Tensor | None:
+            if not len(inputs):
+                return of_weight(gradient, inputs)
             return product(gradient.t(), inputs.t(), None) if trained else None  # oneDNN is quicker at these
 
         of_middle, of_y, (of_norm2, of_shift2, of_down_bias) = code.add_norm_gradient(
-            gradients[0].contiguous(), None, normal2, rstd2, norm2, 2
+            gradients[0].contiguous(), None, standard2, rstd2, norm2, 2
         )
         of_inner = product(of_y, down.t(), None)
         of_up_bias = code.gelu_gradient(inner, of_inner)  # inner is now GELU's output
         of_down = of_wide_weight(of_y, inner)
         of_up = of_weight(of_inner, middle)
         of_x, of_y, (of_norm1, of_shift1, of_out_bias) = code.add_norm_gradient(
-            of_middle, product(of_inner, up.t(), None), normal1, rstd1, norm1, 1
+            of_middle, product(of_inner, up.t(), None), standard1, rstd1, norm1, 1
         )
         of_out = of_weight(of_y, context)
         of_qkv = code.attention_gradient(qkv, context, product(of_y, out_weight.t(), None), softmax)
@@ -108,7 +112,7 @@ def product(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.nn.functional.linear(input, weight, bias)
 
 
-class Code:
+class LayerCode:
     """The functions of layer.c on tensors, for one layer and batch.
 
     Args:
@@ -147,13 +151,13 @@ class Code:
         return out, rstd
 
     def add_norm_gradient(
-        self, of_out: Tensor, more: Tensor | None, normal: Tensor, rstd: Tensor, weight: Tensor, which: int
+        self, of_out: Tensor, more: Tensor | None, standard: Tensor, rstd: Tensor, weight: Tensor, which: int
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Gradients of residual and y, and of weight, bias and the bias that was added to y."""
         of_residual, of_y = torch.empty_like(of_out), torch.empty_like(of_out)
         sums = of_out.new_empty(self.threads, 3, self.hidden)
         self._call(
-            "add_norm_gradient", of_out, more, normal, rstd, weight, self.rows, self.hidden,
+            "add_norm_gradient", of_out, more, standard, rstd, weight, self.rows, self.hidden,
             *self.dropout[which], of_residual, of_y, sums,
         )  # fmt: skip
         return of_residual, of_y, list(sums.sum(0))

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -36,34 +37,51 @@ def library(dtype: torch.dtype) -> ctypes.CDLL:
     """
     if sys.platform != "linux":
         raise NotCompiled("layers are compiled on Linux only")
-    share_threads()
     try:
-        return ctypes.CDLL(str(built(dtype)))
-    except OSError as error:
-        raise NotCompiled(f"the compiled layers cannot be loaded: {error}") from error
+        share_threads()
+        reasons = []
+        for command in compilers():
+            try:
+                return loaded(built(command, dtype))
+            except NotCompiled as error:
+                reasons.append(str(error))
+        raise NotCompiled(reasons[0])
+    except (OSError, RuntimeError, ValueError) as error:  # of paths that cannot be read, or a home that is not known
+        raise NotCompiled(" ".join(str(error).split())) from error
 
 
-def why_not() -> str | None:
+def why_not(dtype: torch.dtype = torch.float32) -> str | None:
     """Why there is no library here; None where there is one. Compiles it if need be."""
     try:
-        library(torch.float32)
+        library(dtype)
     except NotCompiled as error:
         return str(error)
     return None
 
 
-def built(dtype: torch.dtype) -> Path:
-    """The shared library's file, named after all that it is made of.
+def loaded(path: Path) -> ctypes.CDLL:
+    """The library in a file, which is taken away if it is none.
 
     Raises:
-        NotCompiled: no compiler, or one that failed.
+        NotCompiled: it cannot be loaded: it wants another OpenMP than torch's, for instance.
     """
-    command = compiler()
     try:
-        version = subprocess.run([*command, "--version"], capture_output=True, timeout=SECONDS, check=True).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        raise NotCompiled(f"the C compiler {command[0]} does not run: {error}") from error
-    made_of = [SOURCE.read_bytes(), version, processor(), repr((command, FLAGS, REAL[dtype])).encode()]
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise NotCompiled(f"the compiled layers cannot be loaded: {error}") from error
+
+
+def built(command: Sequence[str], dtype: torch.dtype) -> Path:
+    """The shared library's file, named after all that it is made of.
+
+    Args:
+        command: the compiler.
+
+    Raises:
+        NotCompiled: it does not run, or failed, or the file cannot be written.
+    """
+    made_of = [SOURCE.read_bytes(), output(*command, "--version"), processor(), repr((command, FLAGS, dtype)).encode()]
     path = folder() / f"layer-{REAL[dtype]}-{hashlib.sha256(b'|'.join(made_of)).hexdigest()[:16]}.so"
     if path.exists():
         return path
@@ -71,47 +89,54 @@ def built(dtype: torch.dtype) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as scratch:  # in the same folder, to be moved as a whole
             unlinked, whole = Path(scratch, "layer.o"), Path(scratch, "layer.so")
-            run(*command, *FLAGS, f"-DREAL={REAL[dtype]}", "-c", str(SOURCE), "-o", str(unlinked))
+            output(*command, *FLAGS, f"-DREAL={REAL[dtype]}", "-c", str(SOURCE), "-o", str(unlinked))
             # Without -fopenmp: OpenMP's functions are those of the library that torch has brought.
-            run(*command, "-shared", str(unlinked), "-o", str(whole), "-lm")
+            output(*command, "-shared", str(unlinked), "-o", str(whole), "-lm")
             whole.replace(path)
     except OSError as error:
         raise NotCompiled(f"{path.parent} cannot be written: {error.strerror}") from error
     return path
 
 
-def run(*command: str) -> None:
-    """Run the compiler.
+def output(*command: str) -> bytes:
+    """What a compiler prints.
 
     Raises:
         NotCompiled: it failed; with the first line of what it said.
     """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+        done = subprocess.run(command, capture_output=True, timeout=SECONDS)
     except subprocess.TimeoutExpired:
         raise NotCompiled(f"{command[0]} took more than {SECONDS} seconds") from None
+    except OSError as error:
+        raise NotCompiled(f"{command[0]} does not run: {error.strerror}") from error
     if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        said = done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"]
         raise NotCompiled(f"{command[0]} failed: {said[0]}")
+    return done.stdout
 
 
-def compiler() -> list[str]:
-    """The C compiler: $CC, or one of the usual names.
+def compilers() -> list[list[str]]:
+    """C compilers to try, the likeliest first: $CC alone, or those of the usual names. pip's torch brings GCC's OpenMP,
+    which clang's code does not call.
 
     Raises:
         NotCompiled: there is none.
     """
     chosen = shlex.split(os.environ.get("CC", ""))
-    for name in [chosen[0]] if chosen else ["cc", "gcc", "clang"]:
-        if found := shutil.which(name):
-            return [found, *chosen[1:]]
-    raise NotCompiled(f"no C compiler ({chosen[0] if chosen else 'cc, gcc or clang'}) was found")
+    names = chosen[:1] or ["gcc", "cc", "clang"]
+    found = [[path, *chosen[1:]] for name in names if (path := shutil.which(name))]
+    if not found:
+        raise NotCompiled(f"no C compiler ({', '.join(names)}) was found")
+    return found
 
 
 def folder() -> Path:
-    """Where compiled libraries are kept: with torch's own, they depend on machine and user, not on a run."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "head2head" / "compiled"
+    """Where compiled libraries are kept: under $HEAD2HEAD_CACHE, or the user's cache folder."""
+    own = os.environ.get("HEAD2HEAD_CACHE")
+    if own:
+        return Path(own).expanduser() / "compiled"
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "head2head" / "compiled"
 
 
 def processor() -> bytes:

@@ -17,13 +17,17 @@ from head2head.dropout import kept
 SLOWER = "torch computes the layers instead, more slowly and with other dropout masks"
 
 
-def use_compiled_layers(encoder: Any) -> str | None:
-    """Let an Encoder's layers run as compiled code while they train on a CPU, where they are BERT's. Returns why they
-    do not, although they are.
+def use_compiled_layers(encoder: Any, dtype: torch.dtype = torch.float32) -> str | None:
+    """Let an Encoder's layers run as compiled code while they train on a CPU, where there are such. Returns why they
+    do not, although there are.
+
+    Args:
+        dtype: what they will train in.
     """
-    if not can_be_compiled(encoder.model):
+    trained = encoder.frozen is not True and any(type(layer) is BertLayer for layer in encoder.layers)
+    if not trained or not can_be_compiled(encoder.model):
         return None
-    reason = why_not()
+    reason = why_not(dtype)
     encoder.compiled = reason is None
     return reason and f"compiled_layers: {reason}; {SLOWER}"
 
@@ -41,7 +45,7 @@ def can_be_compiled(model: Any) -> bool:
 
 
 def applies(state: Tensor, layer: Any) -> bool:
-    """Whether a layer is computed by compiled code from here on: on a CPU, in full precision, while it is trained."""
+    """Whether compiled code can compute a layer of an encoder that trains: BERT's, on a CPU, in full precision."""
     return (
         type(layer) is BertLayer
         and state.device.type == "cpu"
@@ -63,6 +67,7 @@ def through(
         first: number of the first layer's output.
         wanted: numbers of the outputs that are read.
     """
+    mask = mask.bool()
     shape, lengths = state.shape, mask.sum(dim=1)
     places = None if bool(mask.all()) else mask.flatten().nonzero().squeeze(1)
     x = state.flatten(0, 1)
