@@ -20,5 +20,12 @@ def test_every_row_of_scores_stands_in_an_experiments_table(document):
     assert [row for row in score_rows(document.read_text("utf-8")) if row not in made] == []
 
 
+def test_every_row_of_speeds_stands_in_the_benchmarks_results():
+    made = (ROOT / "benchmarks" / "results.md").read_text("utf-8").splitlines()
+    shown = [line for line in (ROOT / "README.md").read_text("utf-8").splitlines() if ", head2head, `" in line]
+    assert shown
+    assert [line for line in shown if line not in made] == []
+
+
 def test_the_readme_shows_a_table_of_scores():
     assert len(score_rows((ROOT / "README.md").read_text("utf-8"))) >= 5
