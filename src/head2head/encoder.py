@@ -1,7 +1,6 @@
 """BertModel, or another AutoModel encoder, behind one dataclass with named accessors."""
 
-import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from transformers.masking_utils import create_bidirectional_mask
 
-from head2head.compiled import stack
 from head2head.errors import UserError
 from head2head.first_token import FirstTokenLayer, can_read_first_token
 
@@ -192,11 +190,12 @@ class Encoder(nn.Module):
 
     Attributes:
         checkpoint_sha256: hash of the weights as they were loaded, whatever is kept of them.
-        compiled: whether BERT's layers run as compiled code while they train (see compiled.stack).
+        compiled: what computes the lowest layers while they train in place of their own forward(): a function like
+            compiled.stack.through. None where none does.
     """
 
     checkpoint_sha256 = ""
-    compiled = False
+    compiled: Callable[..., dict[int, Tensor]] | None = None
 
     def __init__(self, model: Any, needs: Needs, frozen: bool | int = False):
         super().__init__()
@@ -296,7 +295,7 @@ class Encoder(nn.Module):
         if self.family in {"bert", "electra"}:
             # The library counts positions from the left edge, which is wrong under left padding.
             inputs["position_ids"] = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
-        tokens = attention_mask if self.compiled and self.training else None
+        tokens = attention_mask if self.compiled is not None and self.training else None
         run = self.layers[max(known) :] if known else self.layers
         if run and isinstance(run[-1], FirstTokenLayer):
             position = first_token(attention_mask)
@@ -343,15 +342,14 @@ class Encoder(nn.Module):
         """The known hidden states, those above them that are read, and the last one.
 
         Args:
-            tokens: (B, T), 1 where there is one, for layers that can be compiled; None where none shall be.
+            tokens: (B, T), 1 where there is one, for `compiled`; None where it shall not be asked.
         """
         start = max(known)
-        states, state, layers = dict(known), known[start], self.layers[start:]
-        compiled = list(itertools.takewhile(lambda layer: stack.applies(state, layer), layers))
-        if tokens is not None and compiled:
-            states |= stack.through(compiled, state, tokens, start + 1, self.needs.layers)
-            start += len(compiled)
-            state, layers = states[start], layers[len(compiled) :]
+        states = dict(known)
+        if tokens is not None and self.compiled is not None:
+            states |= self.compiled(self.layers[start:], known[start], tokens, start + 1, self.needs.layers)
+            start = max(states)
+        state, layers = states[start], self.layers[start:]
         mask = create_bidirectional_mask(self.model.config, state, attention_mask) if layers else None
         for number, layer in enumerate(layers, start + 1):
             state = layer(state, mask)

@@ -157,7 +157,8 @@ def stamp(parts: Parts) -> str:
     versions = [metadata.version(name) for name in ("torch", "transformers", "pytorch-lightning")]
     data = [split.tokenized for split in parts.data.splits.values()]
     encoder = parts.model.encoder
-    digest = hashlib.sha256(json.dumps([versions, data, encoder.checkpoint_sha256, encoder.compiled]).encode())
+    compiled = encoder.compiled is not None
+    digest = hashlib.sha256(json.dumps([versions, data, encoder.checkpoint_sha256, compiled]).encode())
     digest.update(library.SOURCE.read_bytes())
     for name in sorted(TRAINING | {type(module).__module__ for module in parts.model.modules()}):
         if file := getattr(sys.modules[name], "__file__", None):

@@ -30,7 +30,7 @@ from head2head.early_stopping import Hyperband
 from head2head.encoder import Encoder
 from head2head.errors import UserError
 from head2head.finetuner import Diverged, FineTuner, Gold
-from head2head.frozen.lower import lower_layers_once
+from head2head.frozen.lower import KEPT, lower_layers_once
 from head2head.heads import SentenceHead, TokenHead
 from head2head.identity import Identity, complete, identify
 from head2head.linear import use_fast_linear
@@ -65,11 +65,11 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
     resume = Resume(Path(config["output_dir"]), identity.key, config["checkpoint_minutes"])
     trainer = build_trainer(config["trainer"], [resume, *([early] if early else [])])
     if trainer.global_rank > 0:
-        parts = build_parts(config, identity, trainer.strategy.root_device)
+        parts = build_parts(config, identity, trainer)
         fit(trainer, parts, resume, config)
         sys.exit(0)  # the run is told by the first process
     with results.run_folder(identity.parent, identity.name) as folder:
-        parts = build_parts(config, identity, trainer.strategy.root_device)
+        parts = build_parts(config, identity, trainer)
         config = complete(config, identity.task)
         (folder / "config.yaml").write_text(
             yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8"
@@ -171,11 +171,11 @@ def build_trainer(settings: dict[str, Any], callbacks: Sequence[pl.Callback] = (
         raise UserError(f"trainer: {' '.join(str(error).split())}") from error
 
 
-def build_parts(config: dict[str, Any], identity: Identity, device: torch.device | None = None) -> Parts:
+def build_parts(config: dict[str, Any], identity: Identity, trainer: pl.Trainer | None = None) -> Parts:
     """Encoder, head, data and model.
 
     Args:
-        device: where they will be trained; None takes the CPU.
+        trainer: what they will be trained with; None takes a CPU in single precision.
 
     Raises:
         UserError: they do not fit together, or cannot be had.
@@ -190,10 +190,9 @@ def build_parts(config: dict[str, Any], identity: Identity, device: torch.device
     if config["fast_dropout"]:
         use_fast_dropout(encoder.model)
     use_fast_linear(encoder.model)
-    slower = None
-    if config["compiled_layers"] and (device is None or device.type == "cpu"):
-        double = config["trainer"].get("precision") in ("64-true", "64", 64)
-        slower = use_compiled_layers(encoder, torch.float64 if double else torch.float32)
+    on_cpu = trainer is None or trainer.strategy.root_device.type == "cpu"
+    dtype = torch.float32 if trainer is None else KEPT.get(trainer.precision)
+    slower = use_compiled_layers(encoder, dtype) if config["compiled_layers"] and on_cpu and dtype else None
     if slower:
         print(slower, file=sys.stderr, flush=True)
     check_length(task, encoder)

@@ -83,14 +83,6 @@ def test_results_are_the_same_bits_at_equal_threads():
     assert all(torch.equal(first, second) for first, second in zip(*found, strict=True))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_batch_without_any_token_has_gradients_of_zero(dtype):
-    own, x = parameters(12, 20, dtype), torch.zeros(0, 12, dtype=dtype, requires_grad=True)
-    out = BertLayerFunction.apply(x, layout((0, 0), 3), SEEDS, (0.1, 0.1), *own)
-    for gradient in torch.autograd.grad(out.sum(), (x, *own)):
-        assert torch.equal(gradient, torch.zeros_like(gradient))
-
-
 def test_gradients_in_single_precision_are_those_of_double():
     found = []
     for dtype in (torch.float32, torch.float64):

@@ -2,8 +2,8 @@
  * dropout + residual + LayerNorm, GELU, and their gradients.
  *
  * Compiled by library.py for the machine at hand, with REAL float or double. Texts stand row after row without
- * padding: text b has the rows offsets[b] to offsets[b + 1]. Matrices are row-major and have no gaps. Work is cut into
- * `threads` parts by number, not by who is free, so that sums are added in one order.
+ * padding: text b has the rows offsets[b] to offsets[b + 1]. Matrices are row-major and have no gaps. Sums over rows are
+ * cut into `threads` parts by number, not by who is free, so that they are added in one order.
  *
  * Dropout: element i of a tensor is kept where 16 bits of splitmix64 (Steele, Lea and Flood 2014) at seed and i are
  * below `keep` (of 65536; 65536 drops nothing). The gradient draws the same bits again: no mask is kept.
@@ -134,7 +134,7 @@ static void multipliers(real *out, long n, uint64_t seed, uint64_t start, long k
 
 /* ------------------------------------------------------------------ small matrix products */
 
-/* `rows` rows and `columns` vectors of c = a b (+ c). b has k rows; a's element (i, p) is a[i * down + p * right]. */
+/* `rows` rows and `columns` vectors of c = a b. b has k rows; a's element (i, p) is a[i * down + p * right]. */
 INLINE void tile(const int rows, const int columns, long k, const real *a, long down, long right, const real *b,
                  long width, real *c, long c_width) {
     vec found[6][2];
@@ -175,7 +175,7 @@ static void product(long m, long n, long k, const real *a, long down, long right
 
 /* ------------------------------------------------------------------ attention */
 
-/* Room of one thread for a text of up to `longest` rows. */
+/* Room of one thread for one head of any of the texts. */
 typedef struct {
     real *q, *k, *v, *g, *out;    /* (T, padded head size) */
     real *turned_k, *turned_v;    /* (head size, padded T) */
@@ -185,7 +185,10 @@ typedef struct {
     void *block;
 } room;
 
-static int open_room(room *r, long longest, long size) {
+static int open_room(room *r, const int64_t *offsets, long texts, long size) {
+    long longest = 0;
+    for (long b = 0; b < texts; b++)
+        if (offsets[b + 1] - offsets[b] > longest) longest = offsets[b + 1] - offsets[b];
     long wide = padded(size), long_ = padded(longest);
     long count = 5 * longest * wide + 2 * size * long_ + 2 * longest * long_ + long_;
     real *at = r->block = malloc(count * sizeof(real) + (long_ / 4 + 1) * 8 + 64);
@@ -229,32 +232,32 @@ static void turn(real *to, const real *from, long rows, long size) {
 /* Which number a row of attention weights has: rows of all heads have 65536 numbers each. */
 INLINE uint64_t number(long row, long heads, long head) { return ((uint64_t)row * heads + head) << 16; }
 
+/* A head's queries, keys and values of a text of n rows, which begins at `from`, and the products of the first two. */
+static void scores(room *r, const real *from, long n, long hidden, long size) {
+    take(r->q, from, 3 * hidden, n, size, 1 / sqrt((double)size));
+    take(r->k, from + hidden, 3 * hidden, n, size, 1);
+    take(r->v, from + 2 * hidden, 3 * hidden, n, size, 1);
+    turn(r->turned_k, r->k, n, size);
+    product(n, padded(n), size, r->q, padded(size), 1, r->turned_k, r->p);
+}
+
 /* context (N, heads * size) of qkv (N, 3 * heads * size); softmax (N, heads, 2): each row's largest score, and one
  * over the sum of exponentials. */
 int attention(const real *qkv, const int64_t *offsets, long texts, long heads, long size, uint64_t seed, long keep,
               real *context, real *softmax, long threads) {
     const long hidden = heads * size, wide = padded(size), tasks = texts * heads;
-    const real scale = 1 / sqrt((double)size);
-    long longest = 0;
-    for (long b = 0; b < texts; b++)
-        if (offsets[b + 1] - offsets[b] > longest) longest = offsets[b + 1] - offsets[b];
     int failed = 0;
 #pragma omp parallel num_threads(threads)
     {
         room r = {0};
-        int mine = open_room(&r, longest, size);
+        int mine = open_room(&r, offsets, texts, size);
         if (!mine) failed = 1;
 #pragma omp for schedule(dynamic, 4)
         for (long task = 0; task < tasks; task++) {
             const long b = task / heads, head = task % heads, first = offsets[b], n = offsets[b + 1] - first;
             if (!mine || !n) continue;
             const long long_ = padded(n);
-            const real *from = qkv + first * 3 * hidden + head * size;
-            take(r.q, from, 3 * hidden, n, size, scale);
-            take(r.k, from + hidden, 3 * hidden, n, size, 1);
-            take(r.v, from + 2 * hidden, 3 * hidden, n, size, 1);
-            turn(r.turned_k, r.k, n, size);
-            product(n, long_, size, r.q, wide, 1, r.turned_k, r.p);
+            scores(&r, qkv + first * 3 * hidden + head * size, n, hidden, size);
             for (long i = 0; i < n; i++) {
                 real *row = r.p + i * long_;
                 for (long j = n; j < long_; j++) row[j] = -INFINITY;
@@ -292,28 +295,20 @@ int attention_gradient(const real *qkv, const real *context, const real *of_cont
                        const int64_t *offsets, long texts, long heads, long size, uint64_t seed, long keep,
                        real *of_qkv, long threads) {
     const long hidden = heads * size, wide = padded(size), tasks = texts * heads;
-    const real scale = 1 / sqrt((double)size);
-    long longest = 0;
-    for (long b = 0; b < texts; b++)
-        if (offsets[b + 1] - offsets[b] > longest) longest = offsets[b + 1] - offsets[b];
     int failed = 0;
 #pragma omp parallel num_threads(threads)
     {
         room r = {0};
-        int mine = open_room(&r, longest, size);
+        int mine = open_room(&r, offsets, texts, size);
         if (!mine) failed = 1;
 #pragma omp for schedule(dynamic, 4)
         for (long task = 0; task < tasks; task++) {
             const long b = task / heads, head = task % heads, first = offsets[b], n = offsets[b + 1] - first;
             if (!mine || !n) continue;
             const long long_ = padded(n), at = first * 3 * hidden + head * size;
-            take(r.q, qkv + at, 3 * hidden, n, size, scale);
-            take(r.k, qkv + at + hidden, 3 * hidden, n, size, 1);
-            take(r.v, qkv + at + 2 * hidden, 3 * hidden, n, size, 1);
+            scores(&r, qkv + at, n, hidden, size);
             take(r.g, of_context + first * hidden + head * size, hidden, n, size, 1);
-            turn(r.turned_k, r.k, n, size);
             turn(r.turned_v, r.v, n, size);
-            product(n, long_, size, r.q, wide, 1, r.turned_k, r.p);
             product(n, long_, size, r.g, wide, 1, r.turned_v, r.d);
             for (long i = 0; i < n; i++) {
                 real *row = r.p + i * long_, *of_row = r.d + i * long_;
@@ -339,7 +334,7 @@ int attention_gradient(const real *qkv, const real *context, const real *of_cont
             }
             real *to = of_qkv + at;
             product(n, wide, n, r.d, long_, 1, r.k, r.out);
-            give(to, r.out, 3 * hidden, n, size, scale);
+            give(to, r.out, 3 * hidden, n, size, 1 / sqrt((double)size));
             product(n, wide, n, r.d, 1, long_, r.q, r.out);
             give(to + hidden, r.out, 3 * hidden, n, size, 1);
             product(n, wide, n, r.p, 1, long_, r.g, r.out);

@@ -39,8 +39,8 @@ class Layout:
 
 
 class BertLayerFunction(torch.autograd.Function):
-    """(N, H) from (N, H). Parameters are those of transformers' BertLayer: weight and bias of query, key, value,
-    attention's output, its LayerNorm, the two feed-forward layers, and their LayerNorm."""
+    """(N, H) from (N, H), N at least 1. Parameters are those of transformers' BertLayer: weight and bias of query, key,
+    value, attention's output, its LayerNorm, the two feed-forward layers, and their LayerNorm."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layout: Layout, seeds: Sequence[int], p: Sequence[float], *own: Tensor) -> Tensor:
@@ -74,19 +74,18 @@ class BertLayerFunction(torch.autograd.Function):
         trained = any(ctx.needs_input_grad[4:])
 
         def of_weight(gradient: Tensor, inputs: Tensor) -> Tensor | None:
-            return gradient.t() @ inputs if trained else None
-
-        def of_wide_weight(gradient: Tensor, inputs: Tensor) -> Tensor | None:
-            if not len(inputs):
-                return of_weight(gradient, inputs)
-            return product(gradient.t(), inputs.t(), None) if trained else None  # oneDNN is quicker at these
+            if not trained:
+                return None
+            if gradient.shape[1] < inputs.shape[1]:  # oneDNN is quicker at these
+                return product(gradient.t(), inputs.t(), None)
+            return gradient.t() @ inputs
 
         of_middle, of_y, (of_norm2, of_shift2, of_down_bias) = code.add_norm_gradient(
             gradients[0].contiguous(), None, standard2, rstd2, norm2, 2
         )
         of_inner = product(of_y, down.t(), None)
         of_up_bias = code.gelu_gradient(inner, of_inner)  # inner is now GELU's output
-        of_down = of_wide_weight(of_y, inner)
+        of_down = of_weight(of_y, inner)
         of_up = of_weight(of_inner, middle)
         of_x, of_y, (of_norm1, of_shift1, of_out_bias) = code.add_norm_gradient(
             of_middle, product(of_inner, up.t(), None), standard1, rstd1, norm1, 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -12,14 +13,14 @@ from transformers.models.bert.modeling_bert import BertLayer
 
 from head2head.compiled.layer import SEEDS, BertLayerFunction, Layout
 from head2head.compiled.library import why_not
-from head2head.dropout import kept
+from head2head.dropout import ATTENTION, kept
 
 SLOWER = "torch computes the layers instead, more slowly and with other dropout masks"
 
 
 def use_compiled_layers(encoder: Any, dtype: torch.dtype = torch.float32) -> str | None:
-    """Let an Encoder's layers run as compiled code while they train on a CPU, where there are such. Returns why they
-    do not, although there are.
+    """Let an Encoder's layers run as compiled code while they train on a CPU, where it has such layers. Returns why
+    they do not, although it has.
 
     Args:
         dtype: what they will train in.
@@ -28,7 +29,8 @@ def use_compiled_layers(encoder: Any, dtype: torch.dtype = torch.float32) -> str
     if not trained or not can_be_compiled(encoder.model):
         return None
     reason = why_not(dtype)
-    encoder.compiled = reason is None
+    if reason is None:
+        encoder.compiled = through
     return reason and f"compiled_layers: {reason}; {SLOWER}"
 
 
@@ -39,7 +41,7 @@ def can_be_compiled(model: Any) -> bool:
         type(model) is BertModel
         and not config.is_decoder
         and config.hidden_act == "gelu"
-        and config._attn_implementation.startswith("sdpa")  # the others are asked for by who wants attentions
+        and config._attn_implementation in ("sdpa", ATTENTION)  # the others are asked for by who wants attentions
         and kept(max(config.hidden_dropout_prob, config.attention_probs_dropout_prob)) > 0
     )
 
@@ -58,15 +60,19 @@ def applies(state: Tensor, layer: Any) -> bool:
 def through(
     layers: Sequence[Any], state: Tensor, mask: Tensor, first: int, wanted: Collection[int]
 ) -> dict[int, Tensor]:
-    """Hidden states (B, T, H) of some layers and of the last one given, by number; zeros where there is no token.
+    """Hidden states (B, T, H) of those that are wanted and of the last one computed, by number; zeros where there is no
+    token. Of the layers given, those are computed that can be, up to the first that cannot.
 
     Args:
-        layers: BertLayers, at least one.
+        layers: an encoder's, from the one on that reads `state`.
         state: (B, T, H), what they start from.
         mask: (B, T), 1 where there is a token.
         first: number of the first layer's output.
         wanted: numbers of the outputs that are read.
     """
+    layers = list(itertools.takewhile(lambda layer: applies(state, layer), layers))
+    if not layers:
+        return {}
     mask = mask.bool()
     shape, lengths = state.shape, mask.sum(dim=1)
     places = None if bool(mask.all()) else mask.flatten().nonzero().squeeze(1)
@@ -93,12 +99,12 @@ def through(
 
 
 def rounded(rows: int) -> int:
-    """A number of rows from `rows` on, by a hundredth more on average, of which there are 32 between a power of two and
-    the next: for each number that it has not seen oneDNN compiles its products anew, and keeps them, over 100 MiB in an
-    epoch of CoLA.
+    """A number of rows from `rows` on, at least 1 and by a hundredth more on average, of which there are 32 between a
+    power of two and the next: for each number that it has not seen oneDNN compiles its products anew, and keeps them,
+    over 100 MiB in an epoch of CoLA.
     """
     step = 1 << max(0, rows.bit_length() - 6)
-    return -(-rows // step) * step
+    return max(1, -(-rows // step) * step)
 
 
 def probabilities(layer: Any) -> tuple[float, float]:
