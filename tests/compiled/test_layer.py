@@ -93,7 +93,7 @@ def test_gradients_in_single_precision_are_those_of_double():
         found.append([out, *torch.autograd.grad((out * weight).sum(), (x, *own))])
     for number, (single, double) in enumerate(zip(*found, strict=True)):
         largest = 1.0 if number == 5 else double.abs().max().item()  # a key's bias has none but for rounding
-        torch.testing.assert_close(single.double(), double, rtol=0, atol=2e-5 * largest, msg=str(number))
+        torch.testing.assert_close(single.double(), double, rtol=0, atol=5e-5 * largest, msg=str(number))
 
 
 def masks(p: float, seed: int, dtype: torch.dtype, rows: int = 4000, hidden: int = 103) -> Tensor:

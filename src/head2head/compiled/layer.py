@@ -74,11 +74,7 @@ class BertLayerFunction(torch.autograd.Function):
         trained = any(ctx.needs_input_grad[4:])
 
         def of_weight(gradient: Tensor, inputs: Tensor) -> Tensor | None:
-            if not trained:
-                return None
-            if gradient.shape[1] < inputs.shape[1]:  # oneDNN is quicker at these
-                return product(gradient.t(), inputs.t(), None)
-            return gradient.t() @ inputs
+            return code.of_weight(gradient, inputs) if trained else None
 
         of_middle, of_y, (of_norm2, of_shift2, of_down_bias) = code.add_norm_gradient(
             gradients[0].contiguous(), None, standard2, rstd2, norm2, 2
@@ -172,6 +168,22 @@ class LayerCode:
         sums = inner.new_empty(self.threads, inner.shape[1])
         self._call("gelu_gradient", inner, gradient, *inner.shape, sums)
         return sums.sum(0)
+
+    def of_weight(self, gradient: Tensor, inputs: Tensor) -> Tensor:
+        """gradient.T @ inputs: (G, I) from (N, G) and (N, I).
+
+        oneDNN does that as fast as other products if its first factor lies row after row, a tenth faster than it or
+        MKL otherwise: the smaller of the two is turned, and what comes of it turned back if that was not the first.
+        """
+        if gradient.numel() <= inputs.numel() + gradient.shape[1] * inputs.shape[1]:
+            return product(self.turned(gradient), inputs.t(), None)
+        return self.turned(product(self.turned(inputs), gradient.t(), None))
+
+    def turned(self, matrix: Tensor) -> Tensor:
+        """(W, N) from (N, W)."""
+        out = matrix.new_empty(matrix.shape[1], matrix.shape[0])
+        self._call("turned", matrix, *matrix.shape, out)
+        return out
 
     def _texts(self) -> tuple[Any, ...]:
         offsets, heads = self.layout.offsets, self.layout.heads
