@@ -9,7 +9,7 @@ from transformers import BertConfig, BertModel, ElectraConfig, ElectraModel
 from head2head.encoder import Encoder, EncoderSpec, Needs
 from head2head.errors import UserError
 from head2head.heads import Attention, BiLstm, Cls, Layer, Linear, Mean, Mlp, SentenceHead, TokenHead
-from head2head.optimizer import OptimizerSettings, build_optimizer, can_fuse, parameter_groups
+from head2head.optimizer import OptimizerSettings, build_optimizer, can_fuse, clip_in_step, parameter_groups
 
 SIZES = {"vocab_size": 20, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12}
 SPEC = EncoderSpec(hidden_size=8, num_layers=2)
@@ -200,3 +200,27 @@ def test_the_fused_kernel_is_left_out_under_mixed_precision_where_lightning_will
     assert {precision: can_fuse(precision) for precision in ("32-true", "64-true", "bf16-mixed", "16-mixed")} == {
         "32-true": True, "64-true": True, "bf16-mixed": False, "16-mixed": False,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [0.01, 100.0, float("nan")])
+def test_a_step_that_clips_moves_parameters_as_clip_grad_norm_does(size):
+    """Gradients far below the limit, far above it, and none."""
+    torch.manual_seed(0)
+    start = [torch.randn(30, 7), torch.randn(5)]
+    gradients = [[torch.randn(p.shape) * size for p in start] for _ in range(3)]
+    found = []
+    for in_step in (False, True):
+        parameters = [torch.nn.Parameter(p.clone()) for p in start]
+        groups = [{"params": parameters[:1]}, {"params": parameters[1:], "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, lr=0.1, eps=1.0, fused=True)  # eps lets the gradient's size be seen
+        for of in gradients:
+            for p, gradient in zip(parameters, of, strict=True):
+                p.grad = gradient.clone()
+            if in_step:
+                clip_in_step(optimizer, 0.5)
+            else:
+                torch.nn.utils.clip_grad_norm_(parameters, 0.5)
+            optimizer.step()
+        found.append(parameters)
+    torch.testing.assert_close(*found, rtol=1e-6, atol=1e-7, equal_nan=True)
+    assert not torch.equal(found[0][0], start[0])

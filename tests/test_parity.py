@@ -112,18 +112,22 @@ class Losses(pl.Callback):
         self.values.append(outputs["loss"].item())
 
 
-def our_losses(model: FineTuner, data: list[dict], precision: str, folder, accumulate: int = 1) -> list[float]:
+def our_losses(
+    model: FineTuner, data: list[dict], precision: str, folder, accumulate: int = 1, clip: float | None = None
+) -> list[float]:
     losses = Losses()
     trainer = pl.Trainer(
         accelerator="cpu", devices=1, precision=precision, max_steps=STEPS, accumulate_grad_batches=accumulate,
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-        callbacks=[losses], default_root_dir=folder,
+        callbacks=[losses], default_root_dir=folder, gradient_clip_val=clip,
     )  # fmt: skip
     trainer.fit(model, DataLoader(data, batch_size=None))
     return losses.values
 
 
-def their_losses(model: nn.Module, data: list[dict], kind: str, dtype: torch.dtype) -> list[float]:
+def their_losses(
+    model: nn.Module, data: list[dict], kind: str, dtype: torch.dtype, clip: float | None = None
+) -> list[float]:
     """Devlin et al.'s recipe as everybody writes it: AdamW without decay on biases and LayerNorm, linear warm-up
     and decay, the model's own loss."""
     model = model.to(dtype).train()
@@ -142,6 +146,8 @@ def their_losses(model: nn.Module, data: list[dict], kind: str, dtype: torch.dty
         loss = model(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"], labels=labels).loss
         optimizer.zero_grad()
         loss.backward()
+        if clip is not None:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
@@ -162,13 +168,16 @@ def test_logits_are_those_of_transformers(kind):
 
 
 @pytest.mark.parametrize("kind", ["sentence", "token"])
+@pytest.mark.parametrize("clip", [None, 0.5])
 @pytest.mark.parametrize(("precision", "dtype", "tolerance"), TOLERANCES)
-def test_losses_of_30_steps_are_those_of_transformers_in_a_plain_loop(kind, precision, dtype, tolerance, tmp_path):
+def test_losses_of_30_steps_are_those_of_transformers_in_a_plain_loop(
+    kind, clip, precision, dtype, tolerance, tmp_path
+):
     ours, theirs = twins(kind)
     data = batches(kind)
     start = copy.deepcopy(theirs.state_dict())
-    expected = their_losses(theirs, data, kind, dtype)
-    found = our_losses(ours, data, precision, tmp_path)
+    expected = their_losses(theirs, data, kind, dtype, clip)
+    found = our_losses(ours, data, precision, tmp_path, clip=clip)
     assert len(found) == STEPS
     assert found == pytest.approx(expected, rel=0, abs=tolerance)
     moved = max((theirs.state_dict()[name] - value).abs().max().item() for name, value in start.items())

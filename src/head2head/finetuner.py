@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.precision import Precision
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
 
@@ -18,7 +19,7 @@ from head2head.encoder import Encoder
 from head2head.errors import UserError
 from head2head.heads import SentenceHead, TokenHead
 from head2head.metrics import score
-from head2head.optimizer import OptimizerSettings, build_optimizer, can_fuse
+from head2head.optimizer import OptimizerSettings, build_optimizer, can_fuse, clip_in_step
 from head2head.seeds import derive
 
 PROGRESS = ("history", "tokens_seen", "validation_seconds")  # attributes that a checkpoint keeps
@@ -200,6 +201,18 @@ class FineTuner(pl.LightningModule):
             fused=can_fuse(self.trainer.precision),
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        plain = type(self.trainer.precision_plugin) is Precision  # single precision, whole tensors
+        if plain and gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
+            clip_in_step(optimizer, gradient_clip_val)
+        else:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
 
 class Diverged(UserError):

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
-from torch.optim import AdamW
+from torch.nn.utils import get_total_norm
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import get_scheduler
 
@@ -124,3 +125,11 @@ def optimizer_over(
 def can_fuse(precision: str) -> bool:
     """Whether the fused kernel can be used: not under mixed precision, where Lightning will not clip its gradients."""
     return "mixed" not in precision
+
+
+def clip_in_step(optimizer: Optimizer, max_norm: float) -> None:
+    """What clip_grad_norm_ does to float32 gradients, left to the next step of a fused optimizer, which has to read
+    them anyway: it divides gradients by its attribute `grad_scale`.
+    """
+    norm = get_total_norm([p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None])
+    optimizer.grad_scale = ((norm + 1e-6) / max_norm).clamp(min=1)  # type: ignore[attr-defined]

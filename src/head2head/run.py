@@ -35,6 +35,7 @@ from head2head.heads import SentenceHead, TokenHead
 from head2head.identity import Identity, complete, identify
 from head2head.linear import use_fast_linear
 from head2head.loggers import open_loggers
+from head2head.memory import keep_freed_memory
 from head2head.optimizer import OptimizerSettings
 from head2head.profiling import Profile
 from head2head.progress import progress_callback
@@ -278,6 +279,8 @@ def fit(trainer: pl.Trainer, parts: Parts, resume: Resume, config: dict[str, Any
     with contextlib.ExitStack() as stack:
         if config["frozen_features"]:
             stack.enter_context(lower_layers_once(parts, checkpoint_of(config), trainer))
+        if trainer.strategy.root_device.type == "cpu":
+            keep_freed_memory()
         started = time.perf_counter()
         stack.enter_context(reduced_embeddings(parts.model.encoder, torch.from_numpy(parts.data.word_pieces())))
         trainer.fit(parts.model, datamodule=parts.data, ckpt_path=resume.find(trainer, parts))

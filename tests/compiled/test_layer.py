@@ -191,3 +191,31 @@ def test_numbers_that_are_none_come_out_as_such():
     out = BertLayerFunction.apply(x, layout((3, 3), 3), SEEDS, (0.0, 0.0), *own)
     assert out[:3].isfinite().all()
     assert out[3:].isnan().all()
+
+
+@pytest.mark.parametrize("far", [-3000.0, -50.0, 50.0, 3000.0])
+def test_attention_is_torchs_wherever_its_scores_lie(far):
+    """Weights do not change with what is added to all scores, below the zeros that fill up rows or above."""
+    torch.manual_seed(0)
+    length, size = 21, 16
+    qkv = torch.randn(length, 3, size)
+    qkv[:, 0, 0], qkv[:, 1, 0] = 4.0, far  # size ** 0.5 * far is added to all
+    code = LayerCode(torch.empty(length, size), layout((length,), 1), (0, 0, 0), (0.0, 0.0))
+    context, _ = code.attention(qkv.flatten(1))
+    expected = torch.nn.functional.scaled_dot_product_attention(*qkv.double().transpose(0, 1).unsqueeze(1))
+    torch.testing.assert_close(context.double(), expected[0], rtol=0, atol=1e-6 + 1e-6 * abs(far))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(1, 1), (16, 32), (17, 33), (130, 5), (3, 100)])
+def test_turned_is_the_transpose(shape, dtype):
+    code = LayerCode(torch.empty(1, 1, dtype=dtype), layout((1,), 1), (0, 0, 0), (0.0, 0.0))
+    matrix = torch.randn(shape, dtype=dtype)
+    assert torch.equal(code.turned(matrix), matrix.t())
+
+
+@pytest.mark.parametrize(("rows", "widths"), [(5, (40, 7)), (200, (40, 7)), (5, (7, 40)), (200, (7, 40))])
+def test_gradients_of_weights_are_torchs_whichever_factor_is_turned(rows, widths):
+    code = LayerCode(torch.empty(1, 1, dtype=torch.float64), layout((1,), 1), (0, 0, 0), (0.0, 0.0))
+    gradient, inputs = (torch.randn(rows, width, dtype=torch.float64) for width in widths)
+    torch.testing.assert_close(code.of_weight(gradient, inputs), gradient.t() @ inputs, rtol=1e-12, atol=1e-12)
