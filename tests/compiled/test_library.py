@@ -99,6 +99,18 @@ def test_what_was_compiled_once_is_taken_again(monkeypatch):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.usefixtures("anew")
+@pytest.mark.parametrize("changed", ["layer.c", "products.h"])
+def test_what_is_compiled_follows_every_file_of_the_source(monkeypatch, tmp_path, changed):
+    for file in library.SOURCE.parent.glob("*.[ch]"):
+        shutil.copy(file, tmp_path)
+    monkeypatch.setattr(library, "SOURCE", tmp_path / "layer.c")
+    before = library.built(library.compilers()[0], torch.float32)
+    with (tmp_path / changed).open("a") as file:
+        file.write("/* */\n")
+    assert library.built(library.compilers()[0], torch.float32) != before
+
+
 def test_the_source_compiles_without_a_warning(tmp_path):
     command = [*library.compilers()[0], *library.FLAGS, "-Wall", "-Wextra", "-Werror", "-DREAL=float", "-c"]
     done = subprocess.run([*command, str(library.SOURCE), "-o", str(tmp_path / "o")], capture_output=True, text=True)

@@ -195,28 +195,6 @@ def test_masks_of_any_type_are_understood(kind):
     torch.testing.assert_close(found, plain(IDS, mask).last_hidden_state[mask.bool()], rtol=1e-9, atol=1e-12)
 
 
-def test_numbers_of_rows_are_few_and_little_more_than_needed():
-    found = {rows: stack.rounded(rows) for rows in range(5000)}
-    assert all(rows <= up <= max(1, rows + rows / 32) for rows, up in found.items())
-    assert {up for rows, up in found.items() if 256 < rows <= 512} == set(range(264, 513, 8))
-    assert [found[rows] for rows in (0, 1, 63, 64, 65, 2047, 2048, 2049)] == [1, 1, 63, 64, 66, 2048, 2048, 2112]
-
-
-def test_rows_that_fill_up_change_nothing():
-    """67 word pieces in 68 rows."""
-    compiled, plain = (part.double().train() for part in twins(Needs(frozenset({1, 3}))))
-    ids = torch.randint(5, 60, (3, 25), generator=torch.Generator().manual_seed(0))
-    mask = (torch.arange(25) < torch.tensor([25, 19, 23]).unsqueeze(1)).long()
-    assert stack.rounded(int(mask.sum())) == 68
-    found, expected = (states(part(ids, mask)) for part in (compiled, plain))
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
-    for one in (found, expected):
-        one.pow(3).sum().backward()
-    largest = max(p.grad.abs().max().item() for p in plain.parameters())
-    for (name, a), b in zip(plain.named_parameters(), compiled.parameters(), strict=True):
-        torch.testing.assert_close(b.grad, a.grad, rtol=1e-9, atol=1e-12 * largest, msg=name)
-
-
 def test_a_batch_without_any_token_has_gradients_of_zero():
     compiled, _ = twins(Needs(frozenset({3})), hidden_dropout_prob=0.1)
     found = compiled.train()(IDS, torch.zeros_like(IDS)).last_hidden_state

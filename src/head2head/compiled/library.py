@@ -1,4 +1,5 @@
-"""layer.c, compiled by the machine's own C compiler when it is first needed, and kept in a folder of the user's."""
+"""layer.c and its headers, compiled by the machine's own C compiler when it is first needed, and kept in the
+user's cache."""
 
 from __future__ import annotations
 
@@ -66,10 +67,12 @@ def loaded(path: Path) -> ctypes.CDLL:
         NotCompiled: it cannot be loaded: it wants another OpenMP than torch's, for instance.
     """
     try:
-        return ctypes.CDLL(str(path))
+        code = ctypes.CDLL(str(path))
     except OSError as error:
         path.unlink(missing_ok=True)
         raise NotCompiled(f"the compiled layers cannot be loaded: {error}") from error
+    code.kept.restype = ctypes.c_long
+    return code
 
 
 def built(command: Sequence[str], dtype: torch.dtype) -> Path:
@@ -81,7 +84,13 @@ def built(command: Sequence[str], dtype: torch.dtype) -> Path:
     Raises:
         NotCompiled: it does not run, or failed, or the file cannot be written.
     """
-    made_of = [SOURCE.read_bytes(), output(*command, "--version"), processor(), repr((command, FLAGS, dtype)).encode()]
+    sources = sorted(SOURCE.parent.glob("*.[ch]"))
+    made_of = [
+        *(file.read_bytes() for file in sources),
+        output(*command, "--version"),
+        processor(),
+        repr((command, FLAGS, dtype)).encode(),
+    ]
     path = folder() / f"layer-{REAL[dtype]}-{hashlib.sha256(b'|'.join(made_of)).hexdigest()[:16]}.so"
     if path.exists():
         return path

@@ -79,11 +79,7 @@ def through(
     x = state.flatten(0, 1)
     if places is not None:
         x = x.index_select(0, places)
-    count = len(x)
-    filled = rounded(count)
-    if filled > count:  # with a text of zeros, which nobody reads: its gradients are 0
-        x = torch.cat([x, x.new_zeros(filled - count, shape[2])])
-    offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0), lengths.new_full((1,), filled)])
+    offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
     layout = Layout(offsets, layers[0].attention.self.num_attention_heads, layers[0].output.LayerNorm.eps)
     states = {}
     for index, layer in enumerate(layers):
@@ -91,20 +87,11 @@ def through(
         x = BertLayerFunction.apply(x, layout, seeds_of(p), p, *parameters(layer))
         number = first + index
         if number in wanted or index == len(layers) - 1:
-            whole = x[:count]
+            whole = x
             if places is not None:
-                whole = whole.new_zeros(shape[0] * shape[1], shape[2]).index_copy(0, places, whole)
+                whole = x.new_zeros(shape[0] * shape[1], shape[2]).index_copy(0, places, x)
             states[number] = whole.view(shape)
     return states
-
-
-def rounded(rows: int) -> int:
-    """A number of rows from `rows` on, at least 1 and by a hundredth more on average, of which there are 32 between a
-    power of two and the next: for each number that it has not seen oneDNN compiles its products anew, and keeps them,
-    over 100 MiB in an epoch of CoLA.
-    """
-    step = 1 << max(0, rows.bit_length() - 6)
-    return max(1, -(-rows // step) * step)
 
 
 def probabilities(layer: Any) -> tuple[float, float]:
