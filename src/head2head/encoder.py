@@ -190,8 +190,8 @@ class Encoder(nn.Module):
 
     Attributes:
         checkpoint_sha256: hash of the weights as they were loaded, whatever is kept of them.
-        compiled: what computes the lowest layers while they train in place of their own forward(): a function like
-            compiled.stack.through. None where none does.
+        compiled: what computes the lowest layers while they train in place of their own forward(): such as
+            compiled.stack.CompiledLayers. None where none does.
     """
 
     checkpoint_sha256 = ""

@@ -159,7 +159,7 @@ def stamp(parts: Parts) -> str:
     encoder = parts.model.encoder
     compiled = encoder.compiled is not None
     digest = hashlib.sha256(json.dumps([versions, data, encoder.checkpoint_sha256, compiled]).encode())
-    digest.update(library.SOURCE.read_bytes())
+    digest.update(library.source())
     for name in sorted(TRAINING | {type(module).__module__ for module in parts.model.modules()}):
         if file := getattr(sys.modules[name], "__file__", None):
             digest.update(Path(file).read_bytes())

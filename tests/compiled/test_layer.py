@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from head2head.compiled.layer import BertLayerFunction, Layout
+from head2head.compiled.layer import BertLayerFunction, Buffers, Layout
 
 SIZES = {"small": (12, 3, 20), "one head": (9, 1, 7), "wide": (80, 2, 70)}
 SEEDS = (3, 1 << 62, (1 << 64) - 1)
 
 
 def layout(lengths: tuple[int, ...], heads: int) -> Layout:
-    return Layout(torch.tensor([0, *lengths]).cumsum(0), heads, 1e-12)
+    return Layout(torch.tensor([0, *lengths]).cumsum(0), heads, 1e-12, Buffers())
 
 
 def parameters(hidden: int, inner: int, dtype: torch.dtype = torch.float64) -> list[Tensor]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
 from head2head.compiled import stack
+from head2head.compiled.layer import MORE
 from head2head.compiled.stack import use_compiled_layers
 from head2head.dropout import use_fast_dropout
 from head2head.encoder import Encoder, EncoderOutput, Needs
@@ -36,7 +37,7 @@ def twins(needs: Needs, frozen: int = 0, **config: float) -> tuple[Encoder, Enco
     model = BertModel(BertConfig(**SIZES | NO_DROPOUT | config))
     compiled, plain = (Encoder(copy.deepcopy(model), needs, frozen) for _ in range(2))
     assert use_compiled_layers(compiled) is None
-    assert compiled.compiled is stack.through
+    assert isinstance(compiled.compiled, stack.CompiledLayers)
     return compiled, plain
 
 
@@ -212,3 +213,44 @@ def test_masks_above_frozen_layers_are_the_same_whether_these_run_or_are_known()
     torch.manual_seed(0)
     above = compiled(IDS, mask, known={1: whole.hidden_state(1)})
     assert torch.equal(states(above), states(whole))
+
+
+def test_memory_for_gradients_is_kept_for_the_next_batch_and_what_stands_in_it_is_not_read():
+    compiled, _ = twins(Needs(frozenset({3})), hidden_dropout_prob=0.1)
+    free = compiled.compiled.buffers.free
+    gradients = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        compiled.zero_grad()
+        compiled.train()(IDS, mask_of(LENGTHS["padded"])).last_hidden_state.pow(3).sum().backward()
+        gradients.append([parameter.grad for parameter in compiled.parameters()])
+        addresses = [buffer.data_ptr() for buffer in free]
+        for buffer in free:
+            buffer.fill_(torch.nan)
+    assert len(free) == 3
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+    compiled(IDS, mask_of(LENGTHS["full"])).last_hidden_state.sum().backward()
+    assert sorted(addresses) == sorted(buffer.data_ptr() for buffer in free)
+
+
+def test_two_batches_before_a_gradient_have_memory_of_their_own():
+    compiled, plain = (part.double().train() for part in twins(Needs(frozenset({3}))))
+    for part in (compiled, plain):
+        first, second = (part(IDS, mask_of(LENGTHS[lengths])) for lengths in LENGTHS)
+        (states(first).pow(3).sum() + states(second).pow(3).sum()).backward()
+    for (name, a), b in zip(plain.named_parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(b.grad, a.grad, rtol=1e-9, atol=1e-9, msg=name)
+    assert len(compiled.compiled.buffers.free) == 6
+
+
+def test_a_longer_batch_takes_the_place_of_memory_that_is_too_short_for_it():
+    compiled, _ = twins(Needs(frozenset({3})))
+    free = compiled.compiled.buffers.free
+    for length in (2, 7 * MORE):
+        ids = torch.full((1, length), 6)
+        compiled.train()(ids, torch.ones_like(ids)).last_hidden_state.sum().backward()
+        assert len(free) == 3
+    compiled(ids, torch.ones_like(ids))  # whose gradient nobody asks for
+    with torch.no_grad():
+        compiled(ids, torch.ones_like(ids))
+    assert len({buffer.data_ptr() for buffer in free}) == len(free)

@@ -31,6 +31,10 @@ typedef struct {
     real *qkv, *context, *softmax, *standard1, *rstd1, *middle, *inner, *standard2, *rstd2;
 } found;
 
+/* The first number of a block that begins a line of memory. malloc finds the hole that a block of the same size left;
+ * posix_memalign does not (glibc's bug 14581). */
+static real *aligned(char *block) { return (real *)(block + (64 - (uintptr_t)block % 64) % 64); }
+
 static real *next_to(real **at, long count) {
     real *here = *at;
     *at += padded(count);
@@ -63,9 +67,9 @@ int forward(const sizes *s, const real *x, const real *const *own, real *block, 
     const long n = s->rows, h = s->hidden, size = h / s->heads, threads = s->threads;
     const real *const qkv_weights[] = QKV(own, WEIGHTS), *const qkv_biases[] = QKV(own, BIASES);
     const long numbers = padded(n * s->inner) + threads * room_size(s->offsets, s->texts, size);
-    void *room;
-    if (posix_memalign(&room, 64, numbers * sizeof(real))) return 1;
-    real *at = room, *activated = next_to(&at, n * s->inner), *rooms = at;
+    char *room = malloc(numbers * sizeof(real) + 64);
+    if (!room) return 1;
+    real *at = aligned(room), *activated = next_to(&at, n * s->inner), *rooms = at;
     found f;
     lay_out(s, block, &f);
 #pragma omp parallel num_threads(threads)
@@ -96,9 +100,9 @@ int backward(const sizes *s, const real *x, const real *const *own, real *block,
     const long numbers = 3 * padded(n * h) + padded(n * wide) + padded(threads * 2 * h) + (widest + PANEL) * DEPTH +
                          threads * room_size(s->offsets, s->texts, size);
     const real *const qkv_weights[] = QKV(own, WEIGHTS);
-    void *room;
-    if (posix_memalign(&room, 64, numbers * sizeof(real))) return 1;
-    real *at = room, *of_y = next_to(&at, n * h), *of_middle = next_to(&at, n * h), *of_context = next_to(&at, n * h);
+    char *room = malloc(numbers * sizeof(real) + 64);
+    if (!room) return 1;
+    real *at = aligned(room), *of_y = next_to(&at, n * h), *of_middle = next_to(&at, n * h), *of_context = next_to(&at, n * h);
     real *of_inner = next_to(&at, n * wide), *of_qkv = of_inner, *sums = next_to(&at, threads * 2 * h);
     real *panels = next_to(&at, (widest + PANEL) * DEPTH), *rooms = at;
     found f;

@@ -19,7 +19,28 @@ from head2head.compiled.library import library
 from head2head.dropout import STEPS, kept
 
 UP = 10  # number of the first feed-forward layer's weight among a layer's parameters
+MORE = 4  # times the length of a first batch that buffers have for longer ones; what is not written takes no memory
 SEEDS = 3  # of dropout in a layer: attention's weights, attention's outputs, the feed-forward part's
+
+
+class Buffers:
+    """Memory for what gradients need, kept for the next batch: it takes longer to make some than to fill it."""
+
+    def __init__(self) -> None:
+        self.free: list[Tensor] = []
+
+    def take(self, numbers: int, dtype: torch.dtype) -> Tensor:
+        """A vector of at least so many numbers; of MORE times as many where there is none."""
+        for place in reversed(range(len(self.free))):
+            if self.free[place].dtype == dtype and len(self.free[place]) >= numbers:
+                return self.free.pop(place)
+        if self.free:
+            self.free.pop()  # too short for this batch, and soon for others
+        return torch.empty(MORE * numbers, dtype=dtype)
+
+    def give_back(self, buffer: Tensor) -> None:
+        """Let another batch have it."""
+        self.free.append(buffer)
 
 
 @dataclass(frozen=True)
@@ -29,11 +50,13 @@ class Layout:
     offsets: (B + 1,) int64: text b has the rows offsets[b] to offsets[b + 1].
     heads: attention heads.
     eps: of LayerNorm.
+    buffers: of the encoder.
     """
 
     offsets: Tensor
     heads: int
     eps: float
+    buffers: Buffers
 
 
 class Sizes(ctypes.Structure):
@@ -60,20 +83,23 @@ class BertLayerFunction(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, layout: Layout, seeds: Sequence[int], p: Sequence[float], *own: Tensor) -> Tensor:
         x, *parameters = (tensor.contiguous() for tensor in (x, *own))
         code, sizes = library(x.dtype), sizes_of(x, layout, seeds, p, inner=len(parameters[UP]))
-        block, out = x.new_empty(code.kept(ctypes.byref(sizes))), torch.empty_like(x)
+        block, out = layout.buffers.take(code.kept(ctypes.byref(sizes)), x.dtype), torch.empty_like(x)
         if code.forward(ctypes.byref(sizes), address(x), addresses(parameters), address(block), address(out)):
             raise MemoryError("a layer's output")
-        ctx.save_for_backward(x, block, *parameters)
-        ctx.sizes, ctx.layout, ctx.spent = sizes, layout, False
+        if any(ctx.needs_input_grad):
+            ctx.save_for_backward(x, *parameters)
+            ctx.sizes, ctx.layout, ctx.block = sizes, layout, block
+        else:
+            layout.buffers.give_back(block)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        if ctx.spent:
+        block, ctx.block = ctx.block, None
+        if block is None:
             raise RuntimeError("the gradient of a compiled layer was asked for twice; it keeps nothing for that")
-        ctx.spent = True
-        x, block, *own = ctx.saved_tensors
+        x, *own = ctx.saved_tensors
         given, of_x = gradients[0].contiguous(), torch.empty_like(x)
         whole, trained = ctx.needs_input_grad[0], any(ctx.needs_input_grad[4:])
         of_own = [torch.empty_like(parameter) for parameter in own] if trained else []
@@ -82,6 +108,7 @@ class BertLayerFunction(torch.autograd.Function):
             int(whole), addresses(of_own) if trained else None,
         ):  # fmt: skip
             raise MemoryError("a layer's gradient")
+        ctx.layout.buffers.give_back(block)
         return (of_x if whole else None, None, None, None, *(of_own if trained else [None] * len(own)))
 
 

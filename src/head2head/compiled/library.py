@@ -84,9 +84,8 @@ def built(command: Sequence[str], dtype: torch.dtype) -> Path:
     Raises:
         NotCompiled: it does not run, or failed, or the file cannot be written.
     """
-    sources = sorted(SOURCE.parent.glob("*.[ch]"))
     made_of = [
-        *(file.read_bytes() for file in sources),
+        source(),
         output(*command, "--version"),
         processor(),
         repr((command, FLAGS, dtype)).encode(),
@@ -105,6 +104,11 @@ def built(command: Sequence[str], dtype: torch.dtype) -> Path:
     except OSError as error:
         raise NotCompiled(f"{path.parent} cannot be written: {error.strerror}") from error
     return path
+
+
+def source() -> bytes:
+    """All that layer.c is made of."""
+    return b"".join(file.read_bytes() for file in sorted(SOURCE.parent.glob("*.[ch]")))
 
 
 def output(*command: str) -> bytes:
