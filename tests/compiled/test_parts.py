@@ -54,7 +54,7 @@ SHAPES = [(1, 1, 1), (5, 3, 40), (12, 32, 16), (13, 33, 7), (11, 100, 31), (47, 
 @pytest.mark.parametrize("dtype", REAL)
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("parts", [1, 3])
-@pytest.mark.parametrize("shape", [*SHAPES, (30, 40, 1700)])
+@pytest.mark.parametrize("shape", [*SHAPES, (30, 40, 3200)])
 def test_products_with_weights_and_of_gradients_are_torchs(code, shape, parts, threads, dtype):
     """Rows, columns and terms that fill tiles and panels, and that do not; more terms than are summed at a time."""
     (m, n, k), near = shape, {"rtol": 0, "atol": (2e-5 if dtype == torch.float32 else 1e-13) * shape[2] ** 0.5}
@@ -81,14 +81,14 @@ def test_products_with_weights_and_of_gradients_are_torchs(code, shape, parts, t
 
 
 def test_gradients_of_weights_are_torchs_over_more_rows_than_are_summed_at_a_time(code):
-    gradient, x = torch.randn(1700, 50, dtype=torch.float64), torch.randn(1700, 33, dtype=torch.float64)
+    gradient, x = torch.randn(3200, 50, dtype=torch.float64), torch.randn(3200, 33, dtype=torch.float64)
     weight, bias = torch.empty(50, 33, dtype=torch.float64), torch.empty(50, dtype=torch.float64)
-    code("multiply_transposed", torch.float64, 50, 33, 1700, 1, gradient, x, [weight], [bias], 2)
+    code("multiply_transposed", torch.float64, 50, 33, 3200, 1, gradient, x, [weight], [bias], 2)
     torch.testing.assert_close(weight, gradient.t() @ x)
     torch.testing.assert_close(bias, gradient.sum(0))
 
 
-@pytest.mark.parametrize("shape", [*SHAPES, (30, 40, 1700)])
+@pytest.mark.parametrize("shape", [*SHAPES, (30, 40, 3200)])
 def test_gelu_and_its_gradient_go_with_the_products(code, shape):
     m, n, k = shape
     torch.manual_seed(0)

@@ -15,8 +15,8 @@
 #endif
 #define THIRD (ROWS / 3)
 #define PANEL (2 * LANES)
-#define DEPTH 768 /* terms of a sum at a time: a panel of them stays in the second cache */
-#define BLOCK 384 /* rows at a time: they do too */
+#define DEPTH 1536 /* terms of a sum at a time: a panel of them stays in the second cache */
+#define BLOCK 768 /* rows at a time, for all panels */
 #define CHUNK (4 * ROWS) /* of a weight's gradient */
 
 /* `rows` rows and `columns` vectors of c = start + a b. b has k rows; a's element (i, p) is a[i * down + p * right].
@@ -43,6 +43,8 @@ INLINE void tile(const int rows, const int columns, long k, const real *a, long 
 INLINE void strip(const int columns, long m, long k, const real *a, long down, long right, const real *b, long width,
                   real *c, long c_width) {
     long i = 0;
+    for (; i + ROWS <= m; i += ROWS)
+        tile(ROWS, columns, k, a + i * down, down, right, b, width, NULL, 0, c + i * c_width, c_width);
     for (; i + 6 <= m; i += 6)
         tile(6, columns, k, a + i * down, down, right, b, width, NULL, 0, c + i * c_width, c_width);
     a += i * down, c += i * c_width;
