@@ -15,39 +15,63 @@ void test_add_norm(real *y, const real *residual, const real *weight, const real
     add_norm(y, residual, weight, bias, 1e-12, rows, hidden, seed, keep, out, rstd, threads);
 }
 
-static real *rooms_for(const int64_t *offsets, long texts, long size, long threads) {
+static real *rooms_for(const batch *texts) {
     void *rooms;
-    return posix_memalign(&rooms, 64, threads * room_size(offsets, texts, size) * sizeof(real)) ? NULL : rooms;
+    return posix_memalign(&rooms, 64, texts->threads * room_size(texts) * sizeof(real)) ? NULL : rooms;
 }
 
 void test_attention(const real *qkv, const int64_t *offsets, long texts, long heads, long size, uint64_t seed,
                     long keep, real *context, real *softmax, long threads) {
-    real *rooms = rooms_for(offsets, texts, size, threads);
+    const batch of = {offsets, texts, longest_of(offsets, texts), heads, size, seed, keep, threads};
+    real *rooms = rooms_for(&of);
 #pragma omp parallel num_threads(threads)
-    attention(qkv, offsets, texts, heads, size, seed, keep, context, softmax, rooms, threads);
+    attention(&of, qkv, context, softmax, rooms);
     free(rooms);
 }
 
 void test_attention_gradient(const real *qkv, const real *context, const real *of_context, const real *softmax,
                              const int64_t *offsets, long texts, long heads, long size, real *of_qkv, long threads) {
-    real *rooms = rooms_for(offsets, texts, size, threads);
+    const batch of = {offsets, texts, longest_of(offsets, texts), heads, size, 0, ALL, threads};
+    real *rooms = rooms_for(&of);
 #pragma omp parallel num_threads(threads)
-    attention_gradient(qkv, context, of_context, softmax, offsets, texts, heads, size, 0, ALL, of_qkv, rooms, threads);
+    attention_gradient(&of, qkv, context, of_context, softmax, of_qkv, rooms);
     free(rooms);
 }
 
+static real *room_for_panels(long rows, long columns) {
+    void *panels;
+    return posix_memalign(&panels, 64, in_panels(rows, columns) * sizeof(real)) ? NULL : panels;
+}
+
+/* As test_multiply gives and takes them: rows of n columns, from panels and to them. */
+static void from_panels(real *to, const real *panels, long rows, long n) {
+    for (long i = 0; i < rows; i++)
+        for (long j = 0; j < n; j++) to[i * n + j] = panels[j / PANEL * PANEL * rows + i * PANEL + j % PANEL];
+}
+
 void test_multiply(long m, long n, long k, long parts, const real *a, const real *const *b, long transposed,
-                   const real *const *bias, real *c, real *other, long add, long then, long threads) {
+                   const real *const *bias, real *c, real *inner, long add, long then, long threads) {
+    real *panels = room_for_panels(m, n);
+    const products of = {m, n, k, parts, a, b, transposed, bias, c, add, then, panels};
 #pragma omp parallel num_threads(threads)
-    multiply(&(products){m, n, k, parts, a, b, transposed, bias, c, other, add, then}, threads);
+    {
+        if (then == GELU_GRADIENT) pack_panels(m, n, inner, panels);
+#pragma omp barrier
+        multiply(&of, threads);
+    }
+    if (then) from_panels(inner, panels, m, n);
+    free(panels);
 }
 
 void test_multiply_transposed(long m, long n, long k, long parts, const real *a, const real *b, real *const *c,
                               real *const *sums, long threads) {
-    void *panels;
-    if (posix_memalign(&panels, 64, (n + PANEL) * DEPTH * sizeof(real))) return;
+    real *panels = room_for_panels(k, n);
 #pragma omp parallel num_threads(threads)
-    multiply_transposed(m, n, k, parts, a, b, c, sums, panels, threads);
+    {
+        pack_panels(k, n, b, panels);
+#pragma omp barrier
+        multiply_transposed(m, n, k, parts, a, panels, c, sums, threads);
+    }
     free(panels);
 }
 

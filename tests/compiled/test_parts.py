@@ -94,7 +94,7 @@ def test_gelu_and_its_gradient_go_with_the_products(code, shape):
     torch.manual_seed(0)
     x, weight, bias = (torch.randn(size, dtype=torch.float64) for size in ((m, k), (n, k), (n,)))
     inner, activated = torch.empty(m, n, dtype=torch.float64), torch.empty(m, n, dtype=torch.float64)
-    code("multiply", torch.float64, m, n, k, 1, x, [weight], 1, [bias], inner, activated, 0, GELU, 2)
+    code("multiply", torch.float64, m, n, k, 1, x, [weight], 1, [bias], activated, inner, 0, GELU, 2)
     torch.testing.assert_close(inner, torch.nn.functional.linear(x, weight, bias))
     torch.testing.assert_close(activated, torch.nn.functional.gelu(inner))
 

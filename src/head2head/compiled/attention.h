@@ -1,8 +1,17 @@
-/* Attention of texts that stand row after row without padding, and its gradient: text b has the rows offsets[b] to
- * offsets[b + 1]. Called by all threads of a team, which share the work. */
+/* Attention of texts that stand row after row without padding, and its gradient. Called by all threads of a team, which
+ * share the work and do not wait for each other at the end. */
 #include "products.h"
 
 extern int omp_get_thread_num(void); /* its header is not there wherever a compiler is */
+
+/* A batch: text b has the rows offsets[b] to offsets[b + 1]. */
+typedef struct {
+    const int64_t *offsets;
+    long texts, longest; /* number, rows */
+    long heads, size;    /* number, of one */
+    uint64_t seed;       /* of dropout of the weights */
+    long keep, threads;
+} batch;
 
 /* Room of one thread for one head of any of the texts. */
 typedef struct {
@@ -21,15 +30,15 @@ static long longest_of(const int64_t *offsets, long texts) {
 }
 
 /* Numbers that such a room takes. */
-static long room_size(const int64_t *offsets, long texts, long size) {
-    const long longest = longest_of(offsets, texts), long_ = padded(longest);
-    return 5 * longest * padded(size) + padded(size) * long_ + 2 * longest * long_ + 2 * (long_ + LANES);
+static long room_size(const batch *of) {
+    const long longest = of->longest, long_ = padded(longest), wide = padded(of->size);
+    return 5 * longest * wide + wide * long_ + 2 * longest * long_ + 2 * (long_ + LANES);
 }
 
 /* The calling thread's, of those that stand at `rooms`. */
-static room own_room(real *rooms, const int64_t *offsets, long texts, long size) {
-    const long longest = longest_of(offsets, texts), long_ = padded(longest), wide = padded(size);
-    real *at = rooms + omp_get_thread_num() * room_size(offsets, texts, size);
+static room own_room(real *rooms, const batch *of) {
+    const long longest = of->longest, long_ = padded(longest), wide = padded(of->size);
+    real *at = rooms + omp_get_thread_num() * room_size(of);
     room r;
     r.p = at, at += longest * long_; /* all of these are aligned */
     r.d = at, at += longest * long_;
@@ -67,22 +76,21 @@ INLINE void fetch(const real *row, long size) {
 }
 
 /* Heads that a thread takes at once: a text's, whose parts of a row lie side by side, if enough is left for others. */
-INLINE long at_once(long tasks, long heads, long threads) {
-    const long quarter = tasks / (4 * threads) + 1;
-    return quarter < heads ? quarter : heads;
+INLINE long at_once(const batch *of) {
+    const long quarter = of->texts * of->heads / (4 * of->threads) + 1;
+    return quarter < of->heads ? quarter : of->heads;
 }
 
 /* context (N, heads * size) of qkv (N, 3 * heads * size); softmax (N, heads, 2): each row's largest score, and one
  * over the sum of exponentials. */
-static void attention(const real *qkv, const int64_t *offsets, long texts, long heads, long size, uint64_t seed,
-                      long keep, real *context, real *softmax, real *rooms, long threads) {
-    const long hidden = heads * size, stride = 3 * hidden, wide = padded(size), tasks = texts * heads;
-    const long together = at_once(tasks, heads, threads);
+static void attention(const batch *of, const real *qkv, real *context, real *softmax, real *rooms) {
+    const long heads = of->heads, size = of->size, keep = of->keep, together = at_once(of);
+    const long hidden = heads * size, stride = 3 * hidden, wide = padded(size);
     const real scale = 1 / sqrt((double)size), kept = (real)ALL / keep;
-    const room r = own_room(rooms, offsets, texts, size);
-#pragma omp for schedule(dynamic, together)
-    for (long task = 0; task < tasks; task++) {
-        const long b = task / heads, head = task % heads, first = offsets[b], n = offsets[b + 1] - first;
+    const room r = own_room(rooms, of);
+#pragma omp for schedule(dynamic, together) nowait
+    for (long task = 0; task < of->texts * heads; task++) {
+        const long b = task / heads, head = task % heads, first = of->offsets[b], n = of->offsets[b + 1] - first;
         if (!n) continue;
         const long long_ = padded(n), last = long_ - LANES;
         const real *q = qkv + first * stride + head * size, *k = q + hidden, *v = k + hidden;
@@ -98,7 +106,7 @@ static void attention(const real *qkv, const int64_t *offsets, long texts, long 
             vec top = load(row);
             for (long j = LANES; j < long_; j += LANES) top = larger(load(row + j), top);
             const real most = largest(top) * scale;
-            if (keep < ALL) draw(r.drawn, long_, seed, number(first + i, heads, head));
+            if (keep < ALL) draw(r.drawn, long_, of->seed, number(first + i, heads, head));
             vec total = {0};
             for (long j = 0; j < long_; j += LANES) {
                 vec e = exponential(load(row + j) * scale - most);
@@ -117,16 +125,15 @@ static void attention(const real *qkv, const int64_t *offsets, long texts, long 
 }
 
 /* of_qkv (N, 3 * heads * size) from of_context; the weights are computed again (Dao et al. 2022, algorithm 4). */
-static void attention_gradient(const real *qkv, const real *context, const real *of_context, const real *softmax,
-                               const int64_t *offsets, long texts, long heads, long size, uint64_t seed, long keep,
-                               real *of_qkv, real *rooms, long threads) {
-    const long hidden = heads * size, stride = 3 * hidden, wide = padded(size), tasks = texts * heads;
-    const long together = at_once(tasks, heads, threads);
+static void attention_gradient(const batch *of, const real *qkv, const real *context, const real *of_context,
+                               const real *softmax, real *of_qkv, real *rooms) {
+    const long heads = of->heads, size = of->size, keep = of->keep, together = at_once(of);
+    const long hidden = heads * size, stride = 3 * hidden, wide = padded(size);
     const real scale = 1 / sqrt((double)size), kept = (real)ALL / keep;
-    const room r = own_room(rooms, offsets, texts, size);
-#pragma omp for schedule(dynamic, together)
-    for (long task = 0; task < tasks; task++) {
-        const long b = task / heads, head = task % heads, first = offsets[b], n = offsets[b + 1] - first;
+    const room r = own_room(rooms, of);
+#pragma omp for schedule(dynamic, together) nowait
+    for (long task = 0; task < of->texts * heads; task++) {
+        const long b = task / heads, head = task % heads, first = of->offsets[b], n = of->offsets[b + 1] - first;
         if (!n) continue;
         const long long_ = padded(n), at = first * stride + head * size;
         const real *q = qkv + at, *k = q + hidden, *v = k + hidden, *g = of_context + first * hidden + head * size;
@@ -147,7 +154,7 @@ static void attention_gradient(const real *qkv, const real *context, const real 
             for (long x = 0; x < size; x += LANES)
                 products += load_some(c + i * hidden + x, size - x) * load(r.g + i * wide + x);
             const real inner = sum(products); /* of the weights and their gradients */
-            if (keep < ALL) draw(r.drawn, long_, seed, number(first + i, heads, head));
+            if (keep < ALL) draw(r.drawn, long_, of->seed, number(first + i, heads, head));
             for (long j = 0; j < long_; j += LANES) {
                 vec p = exponential(load(row + j) * scale - most) * share, d = load(of_row + j);
                 if (keep < ALL) d = dropped(d, r.drawn + j, keep, kept);

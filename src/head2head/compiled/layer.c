@@ -26,7 +26,7 @@ enum { QUERY = 0, OUT = 6, NORM1 = 8, UP = 10, DOWN = 12, NORM2 = 14 };
 #define WEIGHTS 0
 #define BIASES 1
 
-/* What the gradient needs of the way forward, in one block. */
+/* What the gradient needs of the way forward, in one block; inner, what GELU is applied to, in panels. */
 typedef struct {
     real *qkv, *context, *softmax, *standard1, *rstd1, *middle, *inner, *standard2, *rstd2;
 } found;
@@ -49,7 +49,7 @@ static long lay_out(const sizes *s, real *block, found *f) {
     f->standard1 = next_to(&at, s->rows * s->hidden);
     f->rstd1 = next_to(&at, s->rows);
     f->middle = next_to(&at, s->rows * s->hidden);
-    f->inner = next_to(&at, s->rows * s->inner);
+    f->inner = next_to(&at, in_panels(s->rows, s->inner));
     f->standard2 = next_to(&at, s->rows * s->hidden);
     f->rstd2 = next_to(&at, s->rows);
     return at - block;
@@ -62,28 +62,41 @@ long kept(const sizes *s) {
     return lay_out(s, &none, &f);
 }
 
+static batch texts_of(const sizes *s) {
+    return (batch){s->offsets, s->texts, longest_of(s->offsets, s->texts), s->heads, s->hidden / s->heads, s->seeds[0],
+                   s->keep[0], s->threads};
+}
+
 /* out (rows, hidden) of x, and what the gradient needs. Returns whether there was no memory. */
 int forward(const sizes *s, const real *x, const real *const *own, real *block, real *out) {
-    const long n = s->rows, h = s->hidden, size = h / s->heads, threads = s->threads;
+    const long n = s->rows, h = s->hidden, inner = s->inner, threads = s->threads;
     const real *const qkv_weights[] = QKV(own, WEIGHTS), *const qkv_biases[] = QKV(own, BIASES);
-    const long numbers = padded(n * s->inner) + threads * room_size(s->offsets, s->texts, size);
+    const batch texts = texts_of(s);
+    const long numbers = padded(n * inner) + threads * room_size(&texts);
     char *room = malloc(numbers * sizeof(real) + 64);
     if (!room) return 1;
-    real *at = aligned(room), *activated = next_to(&at, n * s->inner), *rooms = at;
+    real *at = aligned(room), *activated = next_to(&at, n * inner), *rooms = at;
     found f;
     lay_out(s, block, &f);
+    const products to_qkv = {n, h, h, 3, x, qkv_weights, 1, qkv_biases, f.qkv, 0, PLAIN, NULL};
+    const products to_out = {n, h, h, 1, f.context, own + OUT, 1, own + OUT + 1, f.standard1, 0, PLAIN, NULL};
+    const products up = {n, inner, h, 1, f.middle, own + UP, 1, own + UP + 1, activated, 0, GELU, f.inner};
+    const products down = {n, h, inner, 1, activated, own + DOWN, 1, own + DOWN + 1, f.standard2, 0, PLAIN, NULL};
 #pragma omp parallel num_threads(threads)
     {
-        multiply(&(products){n, h, h, 3, x, qkv_weights, 1, qkv_biases, f.qkv, NULL, 0, PLAIN}, threads);
-        attention(f.qkv, s->offsets, s->texts, s->heads, size, s->seeds[0], s->keep[0], f.context, f.softmax, rooms,
-                  threads);
-        multiply(&(products){n, h, h, 1, f.context, own + OUT, 1, own + OUT + 1, f.standard1, NULL, 0, PLAIN}, threads);
+        multiply(&to_qkv, threads);
+#pragma omp barrier
+        attention(&texts, f.qkv, f.context, f.softmax, rooms);
+#pragma omp barrier
+        multiply(&to_out, threads);
+#pragma omp barrier
         add_norm(f.standard1, x, own[NORM1], own[NORM1 + 1], s->eps, n, h, s->seeds[1], s->keep[1], f.middle, f.rstd1,
                  threads);
-        multiply(&(products){n, s->inner, h, 1, f.middle, own + UP, 1, own + UP + 1, f.inner, activated, 0, GELU},
-                 threads);
-        multiply(&(products){n, h, s->inner, 1, activated, own + DOWN, 1, own + DOWN + 1, f.standard2, NULL, 0, PLAIN},
-                 threads);
+#pragma omp barrier
+        multiply(&up, threads);
+#pragma omp barrier
+        multiply(&down, threads);
+#pragma omp barrier
         add_norm(f.standard2, f.middle, own[NORM2], own[NORM2 + 1], s->eps, n, h, s->seeds[2], s->keep[2], out, f.rstd2,
                  threads);
     }
@@ -95,39 +108,56 @@ int forward(const sizes *s, const real *x, const real *const *own, real *block, 
  * forward() left, which is used up. Returns whether there was no memory. */
 int backward(const sizes *s, const real *x, const real *const *own, real *block, const real *of_out, real *of_x,
              int whole, real *const *of_own) {
-    const long n = s->rows, h = s->hidden, inner = s->inner, size = h / s->heads, threads = s->threads;
-    const long wide = inner > 3 * h ? inner : 3 * h, widest = inner > h ? inner : h;
-    const long numbers = 3 * padded(n * h) + padded(n * wide) + padded(threads * 2 * h) + (widest + PANEL) * DEPTH +
-                         threads * room_size(s->offsets, s->texts, size);
+    const long n = s->rows, h = s->hidden, inner = s->inner, threads = s->threads;
+    const long wide = inner > 3 * h ? inner : 3 * h;
     const real *const qkv_weights[] = QKV(own, WEIGHTS);
+    const batch texts = texts_of(s);
+    const long numbers = 3 * padded(n * h) + padded(n * wide) + padded(in_panels(n, h)) + padded(threads * 2 * h) +
+                         threads * room_size(&texts);
     char *room = malloc(numbers * sizeof(real) + 64);
     if (!room) return 1;
-    real *at = aligned(room), *of_y = next_to(&at, n * h), *of_middle = next_to(&at, n * h), *of_context = next_to(&at, n * h);
-    real *of_inner = next_to(&at, n * wide), *of_qkv = of_inner, *sums = next_to(&at, threads * 2 * h);
-    real *panels = next_to(&at, (widest + PANEL) * DEPTH), *rooms = at;
+    real *at = aligned(room), *of_y = next_to(&at, n * h), *of_middle = next_to(&at, n * h);
+    real *of_context = next_to(&at, n * h), *of_inner = next_to(&at, n * wide), *of_qkv = of_inner;
+    real *panels = next_to(&at, in_panels(n, h)), *sums = next_to(&at, threads * 2 * h), *rooms = at;
     found f;
     lay_out(s, block, &f);
+    const products to_inner = {n, inner, h, 1, of_y, own + DOWN, 0, NULL, of_inner, 0, GELU_GRADIENT, f.inner};
+    const products to_middle = {n, h, inner, 1, of_inner, own + UP, 0, NULL, of_middle, 1, PLAIN, NULL};
+    const products to_context = {n, h, h, 1, of_y, own + OUT, 0, NULL, of_context, 0, PLAIN, NULL};
+    const products to_x = {n, h, h, 3, of_qkv, qkv_weights, 0, NULL, of_x, 1, PLAIN, NULL};
 #pragma omp parallel num_threads(threads)
     {
         add_norm_gradient(of_out, f.standard2, f.rstd2, own[NORM2], n, h, s->seeds[2], s->keep[2], of_middle, of_y,
-                          of_own ? of_own[NORM2] : NULL, of_own ? of_own[NORM2 + 1] : NULL, sums, threads);
-        multiply(&(products){n, inner, h, 1, of_y, own + DOWN, 0, NULL, of_inner, f.inner, 0, GELU_GRADIENT}, threads);
+                          sums, threads);
+        if (of_own) pack_panels(n, h, f.middle, panels);
+#pragma omp barrier
+        multiply(&to_inner, threads);
+#pragma omp barrier
         if (of_own) {
-            multiply_transposed(h, inner, n, 1, of_y, f.inner, of_own + DOWN, of_own + DOWN + 1, panels, threads);
-            multiply_transposed(inner, h, n, 1, of_inner, f.middle, of_own + UP, of_own + UP + 1, panels, threads);
+            add_parts(sums, h, of_own[NORM2], of_own[NORM2 + 1], threads);
+            multiply_transposed(h, inner, n, 1, of_y, f.inner, of_own + DOWN, of_own + DOWN + 1, threads);
+            multiply_transposed(inner, h, n, 1, of_inner, panels, of_own + UP, of_own + UP + 1, threads);
         }
-        multiply(&(products){n, h, inner, 1, of_inner, own + UP, 0, NULL, of_middle, NULL, 1, PLAIN}, threads);
-        add_norm_gradient(of_middle, f.standard1, f.rstd1, own[NORM1], n, h, s->seeds[1], s->keep[1], of_x, of_y,
-                          of_own ? of_own[NORM1] : NULL, of_own ? of_own[NORM1 + 1] : NULL, sums, threads);
-        if (of_own) multiply_transposed(h, h, n, 1, of_y, f.context, of_own + OUT, of_own + OUT + 1, panels, threads);
-        multiply(&(products){n, h, h, 1, of_y, own + OUT, 0, NULL, of_context, NULL, 0, PLAIN}, threads);
-        attention_gradient(f.qkv, f.context, of_context, f.softmax, s->offsets, s->texts, s->heads, size, s->seeds[0],
-                           s->keep[0], of_qkv, rooms, threads);
+        multiply(&to_middle, threads);
+#pragma omp barrier
+        add_norm_gradient(of_middle, f.standard1, f.rstd1, own[NORM1], n, h, s->seeds[1], s->keep[1], of_x, of_y, sums,
+                          threads);
+        if (of_own) pack_panels(n, h, f.context, panels);
+#pragma omp barrier
+        if (of_own) {
+            add_parts(sums, h, of_own[NORM1], of_own[NORM1 + 1], threads);
+            multiply_transposed(h, h, n, 1, of_y, panels, of_own + OUT, of_own + OUT + 1, threads);
+        }
+        multiply(&to_context, threads);
+#pragma omp barrier
+        attention_gradient(&texts, f.qkv, f.context, of_context, f.softmax, of_qkv, rooms);
+        if (of_own) pack_panels(n, h, x, panels);
+#pragma omp barrier
         if (of_own) {
             real *const weights[] = QKV(of_own, WEIGHTS), *const biases[] = QKV(of_own, BIASES);
-            multiply_transposed(h, h, n, 3, of_qkv, x, weights, biases, panels, threads);
+            multiply_transposed(h, h, n, 3, of_qkv, panels, weights, biases, threads);
         }
-        if (whole) multiply(&(products){n, h, h, 3, of_qkv, qkv_weights, 0, NULL, of_x, NULL, 1, PLAIN}, threads);
+        if (whole) multiply(&to_x, threads);
     }
     free(room);
     return 0;

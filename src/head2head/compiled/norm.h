@@ -1,5 +1,6 @@
-/* Dropout, residual and LayerNorm in one, and their gradient. Called by all threads of a team. Rows are cut into
- * `threads` parts by number, not by who is free, so that sums over them are added in one order. */
+/* Dropout, residual and LayerNorm in one, and their gradient. Called by all threads of a team, which do not wait for
+ * each other at the end. Rows are cut into `threads` parts by number, not by who is free, so that sums over them are
+ * added in one order. */
 #include "vectors.h"
 
 /* out = LayerNorm(residual + dropout(y)); y is overwritten with what LayerNorm has before weight and bias. */
@@ -7,7 +8,7 @@ static void add_norm(real *y, const real *residual, const real *weight, const re
                      long hidden, uint64_t seed, long keep, real *out, real *rstd, long threads) {
     const long stride = (hidden + 3) / 4 * 4;
     const real kept = (real)ALL / keep;
-#pragma omp for schedule(static, 1)
+#pragma omp for schedule(static, 1) nowait
     for (long part = 0; part < threads; part++) {
         sixteen drawn[stride + LANES] __attribute__((aligned(8)));
         for (long i = rows * part / threads; i < rows * (part + 1) / threads; i++) {
@@ -39,14 +40,14 @@ static void add_norm(real *y, const real *residual, const real *weight, const re
     }
 }
 
-/* Gradients of add_norm's residual and y, from that of its output, and of weight and bias unless they are NULL. sums
- * (threads, 2, hidden) is room for each part's share of those. */
+/* Gradients of add_norm's residual and y, from that of its output; sums (threads, 2, hidden) become each part's share of
+ * those of weight and bias. */
 static void add_norm_gradient(const real *of_out, const real *standard, const real *rstd, const real *weight, long rows,
-                              long hidden, uint64_t seed, long keep, real *of_residual, real *of_y, real *of_weight,
-                              real *of_bias, real *sums, long threads) {
+                              long hidden, uint64_t seed, long keep, real *of_residual, real *of_y, real *sums,
+                              long threads) {
     const long stride = (hidden + 3) / 4 * 4;
     const real kept = (real)ALL / keep;
-#pragma omp for schedule(static, 1)
+#pragma omp for schedule(static, 1) nowait
     for (long part = 0; part < threads; part++) {
         sixteen drawn[stride + LANES] __attribute__((aligned(8)));
         real *weights = sums + part * 2 * hidden, *biases = weights + hidden;
@@ -74,8 +75,11 @@ static void add_norm_gradient(const real *of_out, const real *standard, const re
             });
         }
     }
-    if (!of_weight) return;
-#pragma omp for schedule(static)
+}
+
+/* Gradients of weight and bias, of all parts' shares. */
+static void add_parts(const real *sums, long hidden, real *of_weight, real *of_bias, long threads) {
+#pragma omp for schedule(static) nowait
     for (long c = 0; c < hidden; c++) {
         of_weight[c] = of_bias[c] = 0;
         for (long part = 0; part < threads; part++) {

@@ -1,8 +1,9 @@
 /* Products of matrices, in tiles of ROWS x PANEL that stay in registers (Goto and van de Geijn 2008).
  *
  * Those of a layer's weights are called by all threads of a team, which share the work: each takes what is next, and an
- * element's sum is the same whoever makes it. The factor whose rows are read side by side, a panel, is copied together
- * first; what is done to every element of a product afterwards is done before it leaves the cache.
+ * element's sum is the same whoever makes it. None waits for the others at the end. The factor whose rows are read side
+ * by side is copied together first, into panels of PANEL columns, row after row; what is done to every element of a
+ * product afterwards is done before it leaves the cache.
  */
 #pragma once
 
@@ -67,14 +68,15 @@ static void product(long m, long n, long k, const real *a, long down, long right
 /* ------------------------------------------------------------------ where a tile's sums go */
 
 /* What is done to an element v once its sum is whole.
- * GELU: c = v, other = v Phi(v) (Hendrycks and Gimpel 2016).
- * GELU_GRADIENT: c = v times that function's derivative at other; other becomes the function. */
+ * GELU: inner = v, c = v Phi(v) (Hendrycks and Gimpel 2016).
+ * GELU_GRADIENT: c = v times that function's derivative at inner, which becomes the function. */
 enum { PLAIN, GELU, GELU_GRADIENT };
 
 typedef struct {
-    real *c, *other;
-    long width;   /* of the matrices that c and other point into */
-    long columns; /* that are there, if fewer than PANEL */
+    real *c;
+    long width;        /* of the matrix that c points into */
+    real *inner;       /* of which a row has PANEL */
+    long columns;      /* that are there, if fewer than PANEL */
     const real *start; /* of the sums: a bias, what stands in c, or NULL */
     long start_width;  /* 0 if it is the same for each row */
     int then;
@@ -83,28 +85,31 @@ typedef struct {
 static const real zeros[PANEL];
 
 /* What is done to n elements of a sum that is whole. */
-INLINE void give(const int then, vec v, real *c, real *other, long n) {
+INLINE void give(const int then, vec v, real *c, real *inner, long n) {
     vec density;
-    if (then == GELU) store_some(other, v * normal(v, &density), n);
+    if (then == GELU) {
+        store_some(inner, v, n);
+        v *= normal(v, &density);
+    }
     if (then == GELU_GRADIENT) {
-        vec x = load_some(other, n), p = normal(x, &density);
+        vec x = load_some(inner, n), p = normal(x, &density);
         v *= p + x * density;
-        store_some(other, x * p, n);
+        store_some(inner, x * p, n);
     }
     store_some(c, v, n);
 }
 
 INLINE void give_rows(const int then, const target *t, const real *found, long row, long rows) {
     for (long i = 0; i < rows; i++, found += PANEL) {
-        real *c = t->c + (row + i) * t->width, *other = t->other + (row + i) * t->width;
+        real *c = t->c + (row + i) * t->width, *inner = t->inner + (row + i) * PANEL;
         const real *start = t->start ? t->start + (row + i) * t->start_width : zeros;
         if (t->columns >= PANEL) {
-            give(then, load(found) + load(start), c, other, LANES);
-            give(then, load(found + LANES) + load(start + LANES), c + LANES, other + LANES, LANES);
+            give(then, load(found) + load(start), c, inner, LANES);
+            give(then, load(found + LANES) + load(start + LANES), c + LANES, inner + LANES, LANES);
         } else
             for (long l = 0; l < t->columns; l += LANES) {
                 const long n = t->columns - l;
-                give(then, load(found + l) + load_some(start + l, n), c + l, other + l, n);
+                give(then, load(found + l) + load_some(start + l, n), c + l, inner + l, n);
             }
     }
 }
@@ -157,18 +162,23 @@ static void pack(real *panel, const real *b, long width, int transposed, long k,
             for (long l = 0; l < PANEL; l++) panel[l] = l < columns ? b[l] : 0;
 }
 
+/* Numbers that a matrix takes in panels. */
+INLINE long in_panels(long rows, long columns) { return rows * ((columns + PANEL - 1) / PANEL * PANEL); }
+
 /* c (m, n), or with several bs that are transposed (m, parts n), of a.
  *
  * transposed: b (n, k) are weights as torch keeps them: c is a b^T + bias, one part beside the other.
- * else: b (k, n): c is the sum of each part of a (m, parts k) times its b. */
+ * else: b (k, n): c is the sum of each part of a (m, parts k) times its b, and of what stands in c if `add`.
+ * then: what is done to it; inner (m, n) is in panels. */
 typedef struct {
     long m, n, k, parts;
     const real *a;
     const real *const *b;
     int transposed;
     const real *const *bias;
-    real *c, *other;
+    real *c;
     int add, then;
+    real *inner;
 } products;
 
 static void multiply(const products *w, long threads) {
@@ -178,18 +188,18 @@ static void multiply(const products *w, long threads) {
     long blocks = (w->m + BLOCK - 1) / BLOCK;
     while (blocks * beside * panels < 3 * threads && w->m / (blocks + 1) >= CHUNK) blocks++;
     real panel[PANEL * DEPTH] __attribute__((aligned(BYTES)));
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
     for (long task = 0; task < blocks * beside * panels; task++) {
         const long block = task / (beside * panels), part = task / panels % beside, j = task % panels * PANEL;
         const long first = w->m * block / blocks, m = w->m * (block + 1) / blocks - first;
-        const long at = first * c_width + part * w->n + j, columns = w->n - j;
-        target t = {w->c + at, w->other + at, c_width, columns, NULL, 0, PLAIN};
+        target t = {.c = w->c + first * c_width + part * w->n + j, .width = c_width, .columns = w->n - j};
+        if (w->then) t.inner = w->inner + j * w->m + first * PANEL;
         if (w->bias) t.start = w->bias[part] + j;
         for (long step = 0; step < summed * steps; step++) {
             const long of = step / steps, p = w->k * (step % steps) / steps, end = w->k * (step % steps + 1) / steps;
             const real *b = w->b[w->transposed ? part : of];
             b += w->transposed ? j * b_width + p : p * b_width + j;
-            pack(panel, b, b_width, w->transposed, end - p, columns);
+            pack(panel, b, b_width, w->transposed, end - p, t.columns);
             if (step || w->add) t.start = t.c, t.start_width = c_width;
             if (step == summed * steps - 1) t.then = w->then;
             rows_by_panel(m, end - p, w->a + first * a_width + of * w->k + p, a_width, panel, &t);
@@ -199,12 +209,18 @@ static void multiply(const products *w, long threads) {
 
 /* ------------------------------------------------------------------ gradients of weights */
 
-/* CHUNK columns of a, k rows `width` apart, in strips of ROWS of them, and zeros from `columns` on; and the sums of the
- * rows. Each strip takes DEPTH rows of room. */
+/* A matrix (k, n) in panels. */
+static void pack_panels(long k, long n, const real *b, real *panels) {
+#pragma omp for schedule(dynamic) nowait
+    for (long j = 0; j < n; j += PANEL) pack(panels + j * k, b + j, n, 0, k, n - j);
+}
+
+/* CHUNK columns of a, k rows `width` apart, in strips of ROWS of them, and zeros from `columns` on; the sums of the
+ * rows are added to `sums`. Each strip takes DEPTH rows of room. */
 static void pack_columns(real *strips, const real *a, long width, long k, long columns, real *sums) {
     vec added[CHUNK / LANES];
     real filled[CHUNK] = {0};
-    for (long c = 0; c < CHUNK / LANES; c++) added[c] = all(0);
+    for (long c = 0; c < CHUNK / LANES; c++) added[c] = load(sums + c * LANES);
     for (long p = 0; p < k; p++, a += width) {
         const real *row = a;
         if (columns < CHUNK) row = memcpy(filled, a, columns * sizeof(real));
@@ -214,37 +230,31 @@ static void pack_columns(real *strips, const real *a, long width, long k, long c
     for (long c = 0; c < CHUNK / LANES; c++) store(sums + c * LANES, added[c]);
 }
 
-/* c[part] (m, n) = a's part^T b, and sums[part] (m) the sum of its rows, of a (k, parts m) and b (k, n). `panels` has
- * room for DEPTH rows of b, and for a panel's more columns. */
-static void multiply_transposed(long m, long n, long k, long parts, const real *a, const real *b, real *const *c,
-                                real *const *sums, real *panels, long threads) {
+/* c[part] (m, n) = a's part^T b, and sums[part] (m) the sum of its rows, of a (k, parts m) and b (k, n) in panels. */
+static void multiply_transposed(long m, long n, long k, long parts, const real *a, const real *panels, real *const *c,
+                                real *const *sums, long threads) {
     const long chunks = (m + CHUNK - 1) / CHUNK, across = (n + PANEL - 1) / PANEL;
     const long steps = k ? (k + DEPTH - 1) / DEPTH : 1; /* without rows gradients are 0 */
     long groups = 1; /* of panels */
     while (groups * parts * chunks < 2 * threads && across / (groups + 1) >= 2) groups++;
     real strips[CHUNK * DEPTH] __attribute__((aligned(BYTES)));
-    for (long step = 0; step < steps; step++) {
-        const long from = k * step / steps, depth = k * (step + 1) / steps - from;
-#pragma omp for schedule(static)
-        for (long j = 0; j < across; j++)
-            pack(panels + j * PANEL * DEPTH, b + from * n + j * PANEL, n, 0, depth, n - j * PANEL);
-#pragma omp for schedule(dynamic)
-        for (long task = 0; task < groups * parts * chunks; task++) {
-            const long group = task / (parts * chunks), part = task / chunks % parts, at = task % chunks * CHUNK;
-            const long columns = m - at < CHUNK ? m - at : CHUNK;
-            real added[CHUNK];
+#pragma omp for schedule(dynamic) nowait
+    for (long task = 0; task < groups * parts * chunks; task++) {
+        const long group = task / (parts * chunks), part = task / chunks % parts, at = task % chunks * CHUNK;
+        const long columns = m - at < CHUNK ? m - at : CHUNK;
+        real added[CHUNK] = {0};
+        for (long step = 0; step < steps; step++) {
+            const long from = k * step / steps, depth = k * (step + 1) / steps - from;
             pack_columns(strips, a + from * parts * m + part * m + at, parts * m, depth, columns, added);
-            if (group == 0)
-                for (long i = 0; i < columns; i++) sums[part][at + i] = added[i] + (step ? sums[part][at + i] : 0);
-            for (long j = across * group / groups; j < across * (group + 1) / groups; j++) {
-                real *to = c[part] + at * n + j * PANEL;
-                const target t = {to, NULL, n, n - j * PANEL, step ? to : NULL, n, PLAIN};
-                const real *panel = panels + j * PANEL * DEPTH;
+            for (long j = across * group / groups * PANEL; j < across * (group + 1) / groups * PANEL; j += PANEL) {
+                target t = {.c = c[part] + at * n + j, .width = n, .columns = n - j};
+                if (step) t.start = t.c, t.start_width = n;
                 for (long i = 0; i < columns; i += ROWS) {
                     const long rows = columns - i < ROWS ? columns - i : ROWS;
-                    tile_to(&t, i, ROWS, 0, rows, depth, strips + i * DEPTH, 1, ROWS, panel);
+                    tile_to(&t, i, ROWS, 0, rows, depth, strips + i * DEPTH, 1, ROWS, panels + j * k + from * PANEL);
                 }
             }
         }
+        if (group == 0) memcpy(sums[part] + at, added, columns * sizeof(real));
     }
 }
