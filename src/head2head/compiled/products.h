@@ -16,8 +16,8 @@
 #endif
 #define THIRD (ROWS / 3)
 #define PANEL (2 * LANES)
-#define DEPTH 1536 /* terms of a sum at a time: a panel of them stays in the second cache */
-#define BLOCK 768 /* rows at a time, for all panels */
+#define DEPTH 2048 /* terms of a sum at a time: a panel of them stays in the second cache */
+#define BLOCK 1536 /* rows at a time, for all panels */
 #define CHUNK (4 * ROWS) /* of a weight's gradient */
 
 /* `rows` rows and `columns` vectors of c = start + a b. b has k rows; a's element (i, p) is a[i * down + p * right].
