@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from head2head.imports import importing
+
 app = typer.Typer(
     help="Which pooling head should I put on BERT? Fine-tune encoders with swappable heads and compare them.",
     no_args_is_help=True,
@@ -62,7 +64,8 @@ def outputs(
     from head2head.door import one_line_errors
 
     def work() -> None:
-        from head2head.outputs import describe, show
+        with importing():
+            from head2head.outputs import describe, show
 
         description = describe(text, pair, encoder)
         show(description, json)
@@ -90,7 +93,8 @@ def evaluate(
     from head2head.door import one_line_errors
 
     def work() -> None:
-        from head2head.evaluate import evaluate as evaluate_run
+        with importing():
+            from head2head.evaluate import evaluate as evaluate_run
 
         evaluate_run(run, split, input, task, data_dir, output)
 
@@ -119,8 +123,9 @@ def report(
     from head2head.door import one_line_errors
 
     def work() -> None:
-        from head2head.report.analysis import Options
-        from head2head.report.report import report as write_report
+        with importing():
+            from head2head.report.analysis import Options
+            from head2head.report.report import report as write_report
 
         write_report(name, Options(reference, all_pairs, test, epoch, alpha, examples), output)
 

@@ -30,6 +30,7 @@ from head2head.configuration import (
 from head2head.errors import UserError, did_you_mean
 from head2head.frozen.eligible import bank_of
 from head2head.help import help_text, sweep_help_text
+from head2head.imports import importing
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -197,10 +198,12 @@ def single(config: dict[str, Any], overrides: Sequence[str]) -> float | None:
         return None
     # torch and its kin take seconds: only now.
     if bank_of(config) is not None:
-        from head2head.frozen.run import run_one
+        with importing():
+            from head2head.frozen.run import run_one
 
         return run_one(config, overrides).score
-    from head2head.run import run
+    with importing():
+        from head2head.run import run
 
     return run(config, overrides).score
 

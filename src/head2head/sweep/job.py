@@ -19,6 +19,7 @@ from head2head.configuration import resolved
 from head2head.errors import UserError
 from head2head.frozen.eligible import bank_of
 from head2head.identity import Identity, identify
+from head2head.imports import importing
 from head2head.ledger import Ledger
 from head2head.results import Result
 from head2head.sweep import claims
@@ -148,12 +149,14 @@ def outcomes(runs: Sequence[Run]) -> Iterator[tuple[Run, Result | Exception]]:
     if not runs:
         return
     if bank_of(runs[0].settings) is not None:
-        from head2head.frozen.run import run_bank
+        with importing():
+            from head2head.frozen.run import run_bank
 
         for number, outcome in run_bank([run.settings for run in runs], [run.planned.overrides for run in runs]):
             yield runs[number], outcome
         return
-    from head2head.run import run as run_alone
+    with importing():
+        from head2head.run import run as run_alone
 
     for run in runs:
         yield run, run_alone(run.settings, run.planned.overrides)
