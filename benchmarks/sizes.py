@@ -16,7 +16,7 @@ class Size:
     limit: seconds that a command may take.
     """
 
-    rounds: int = 2
+    rounds: int = 3
     rows: dict[str, int] = field(default_factory=lambda: {"cola": 4275, "mrpc": 3668, "rte": 2490})
     fewer_rows: dict[str, int] = field(default_factory=lambda: {"padded": 6 * BATCH, "dynamic": 20 * BATCH})
     memory_rows: int = 20 * BATCH
