@@ -196,8 +196,12 @@ def test_settings_that_cannot_be_are_user_errors(settings, message):
         OptimizerSettings(**settings)
 
 
-def test_the_fused_kernel_is_left_out_under_mixed_precision_where_lightning_will_not_clip():
-    assert {precision: can_fuse(precision) for precision in ("32-true", "64-true", "bf16-mixed", "16-mixed")} == {
+def test_the_fused_kernel_is_left_out_where_lightning_would_clip_and_refuses_to():
+    precisions = ("32-true", "64-true", "bf16-mixed", "16-mixed")
+    assert {precision: can_fuse(precision) for precision in precisions} == {
+        "32-true": True, "64-true": True, "bf16-mixed": True, "16-mixed": False,
+    }  # fmt: skip
+    assert {precision: can_fuse(precision, clips_values=True) for precision in precisions} == {
         "32-true": True, "64-true": True, "bf16-mixed": False, "16-mixed": False,
     }  # fmt: skip
 

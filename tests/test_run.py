@@ -9,7 +9,7 @@ import torch
 import yaml
 from safetensors import safe_open
 
-from head2head import results
+from head2head import finetuner, results
 from head2head.configuration import compose, options
 from head2head.errors import UserError
 from head2head.evaluate import evaluate
@@ -141,13 +141,13 @@ def test_what_cannot_change_a_result_is_not_in_the_key(override):
     "override",
     ["seed=1", "head=max", "optimizer.lr=2e-3", "trainer.precision=bf16-mixed", "batch_size=16", "task.max_length=32",
      "trainer.accumulate_grad_batches=2", "encoder.frozen=true", "head.dropout=0.2", "trainer.max_epochs=9",
-     "cls_shortcut=false", "fast_dropout=false", "compiled_layers=false"],
+     "cls_shortcut=false", "fast_dropout=false", "compiled_layers=false", "cuda_graphs=true"],
 )  # fmt: skip
 def test_what_can_change_a_result_is_in_the_key(override):
     assert key() != key(override)
 
 
-@pytest.mark.parametrize("shortcut", ["cls_shortcut", "fast_dropout", "compiled_layers"])
+@pytest.mark.parametrize("shortcut", ["cls_shortcut", "fast_dropout", "compiled_layers", "cuda_graphs"])
 def test_what_changes_only_the_encoders_dropout_is_not_in_the_key_of_a_frozen_encoder(shortcut):
     on, off = (key("encoder.frozen=true", f"{shortcut}={value}") for value in ("true", "false"))
     assert on == off
@@ -343,6 +343,38 @@ def test_other_precisions_train(precision, task, head, tmp_path):
     bilstm = ["head/classifier=bilstm", "head.classifier.hidden=8"] if head == "ner" else []
     result = go(tmp_path, f"task={task}", f"head={head}", f"trainer.precision={precision}", "save_model=false", *bilstm)
     assert math.isfinite(result.score)
+
+
+@pytest.mark.parametrize("clipping", ["gradient_clip_val=0.05", "gradient_clip_val=null"])
+def test_the_fused_optimizer_clips_under_bfloat16_as_lightning_does(clipping, tmp_path, monkeypatch):
+    def weights(place):
+        result = go(
+            place, "trainer.precision=bf16-mixed", f"trainer.{clipping}", "optimizer.lr=1e-3", "optimizer.eps=1"
+        )
+        with safe_open(folder_of(place, result) / "model.safetensors", "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+    fused = weights(tmp_path / "fused")
+    monkeypatch.setattr(finetuner, "can_fuse", lambda *_: False)
+    monkeypatch.setattr(finetuner, "MixedPrecision", None)
+    lightnings = weights(tmp_path / "lightning")
+    for name, weight in lightnings.items():
+        torch.testing.assert_close(fused[name], weight, rtol=0, atol=1e-7, msg=name)
+
+
+def test_values_are_clipped_under_bfloat16(tmp_path):
+    bf16 = ["trainer.precision=bf16-mixed", "trainer.gradient_clip_algorithm=value", "trainer.gradient_clip_val=0.01"]
+    assert math.isfinite(go(tmp_path, *bf16).score)
+
+
+def test_cuda_graphs_without_a_gpu_change_nothing_but_the_key_and_say_so(tmp_path, finished, capsys):
+    plain, folder = finished
+    result = go(tmp_path, "trainer.max_epochs=2", "trainer.max_steps=-1", "cuda_graphs=true")
+    assert "cuda_graphs: no effect on cpu: they are for NVIDIA's GPUs" in capsys.readouterr().err.splitlines()
+    assert result.notes == ["cuda_graphs: no effect on cpu: they are for NVIDIA's GPUs"]
+    assert result.key != plain.key
+    a, b = (path / "predictions-validation.parquet" for path in (folder, folder_of(tmp_path, result)))
+    assert a.read_bytes() == b.read_bytes()
 
 
 def test_a_whole_number_is_one_setting_however_it_is_written():

@@ -1,6 +1,6 @@
 """BertModel, or another AutoModel encoder, behind one dataclass with named accessors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from transformers.masking_utils import create_bidirectional_mask
 
 from head2head.errors import UserError
 from head2head.first_token import FirstTokenLayer, can_read_first_token
+from head2head.packing import PackedLayers, Packing
 
 # Families whose layers are a plain stack in `encoder.layer` or `transformer.layer`: layers above
 # the highest one that is read can be dropped without changing those below.
@@ -190,12 +191,11 @@ class Encoder(nn.Module):
 
     Attributes:
         checkpoint_sha256: hash of the weights as they were loaded, whatever is kept of them.
-        compiled: what computes the lowest layers while they train in place of their own forward(): such as
-            compiled.stack.CompiledLayers. None where none does.
+        packed_layers: what computes the lowest layers without padding while they train. None where nothing does.
     """
 
     checkpoint_sha256 = ""
-    compiled: Callable[..., dict[int, Tensor]] | None = None
+    packed_layers: PackedLayers | None = None
 
     def __init__(self, model: Any, needs: Needs, frozen: bool | int = False):
         super().__init__()
@@ -278,6 +278,7 @@ class Encoder(nn.Module):
         token_type_ids: Tensor | None = None,
         special_tokens_mask: Tensor | None = None,
         known: Mapping[int, Tensor] | None = None,
+        packing: Packing | None = None,
     ) -> EncoderOutput:
         """Encode a batch; every argument is (B, T).
 
@@ -286,6 +287,7 @@ class Encoder(nn.Module):
         Args:
             known: (B, T, H) for each number in `settled`, from an earlier pass: the layers that give them are not run.
                 What stands at padding is not read.
+            packing: what `packed_layers` take of this batch, where it is there already; else it is made of the mask.
         """
         # Attention over no token at all is NaN; a row without tokens attends to its padding, which no head reads.
         empty = ~attention_mask.any(dim=1, keepdim=True)
@@ -295,7 +297,10 @@ class Encoder(nn.Module):
         if self.family in {"bert", "electra"}:
             # The library counts positions from the left edge, which is wrong under left padding.
             inputs["position_ids"] = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
-        tokens = attention_mask if self.compiled is not None and self.training else None
+        if self.packed_layers is None or not self.training:
+            packing = None
+        elif packing is None:
+            packing = self.packed_layers.packing(attention_mask)
         run = self.layers[max(known) :] if known else self.layers
         if run and isinstance(run[-1], FirstTokenLayer):
             position = first_token(attention_mask)
@@ -304,10 +309,10 @@ class Encoder(nn.Module):
             if special_tokens_mask is not None:
                 special_tokens_mask = cut_to(position, special_tokens_mask)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.frozen is not True):
-            if tokens is not None and not known:
+            if packing is not None and not known:
                 known = {0: self._embedded(inputs)}
             if known:
-                states, attentions = self._above(known, inputs["attention_mask"], tokens), None
+                states, attentions = self._above(known, inputs["attention_mask"], packing), None
             else:
                 states, attentions = self._whole(inputs)
             pooled = None
@@ -338,24 +343,30 @@ class Encoder(nn.Module):
             raise LookupError('no attentions came back: load the encoder with attention="eager"')
         return states, attentions
 
-    def _above(self, known: Mapping[int, Tensor], attention_mask: Tensor, tokens: Tensor | None) -> dict[int, Tensor]:
+    def _above(self, known: Mapping[int, Tensor], attention_mask: Tensor, packing: Packing | None) -> dict[int, Tensor]:
         """The known hidden states, those above them that are read, and the last one.
 
         Args:
-            tokens: (B, T), 1 where there is one, for `compiled`; None where it shall not be asked.
+            packing: for `packed_layers`; None where they shall not be asked.
         """
         start = max(known)
         states = dict(known)
-        if tokens is not None and self.compiled is not None:
-            states |= self.compiled(self.layers[start:], known[start], tokens, start + 1, self.needs.layers)
+        if packing is not None and self.packed_layers is not None:
+            states |= self.packed_layers(self.layers[start:], known[start], packing, start + 1, self.needs.layers)
             start = max(states)
         state, layers = states[start], self.layers[start:]
-        mask = create_bidirectional_mask(self.model.config, state, attention_mask) if layers else None
+        mask = self._mask(layers, state, attention_mask)
         for number, layer in enumerate(layers, start + 1):
             state = layer(state, mask)
             if number in self.needs.layers or number == self.depth:
                 states[number] = state
         return states
+
+    def _mask(self, layers: Sequence[nn.Module], state: Tensor, attention_mask: Tensor) -> Tensor | None:
+        """What some layers take to tell tokens (B, T) from padding."""
+        if all(isinstance(layer, FirstTokenLayer) for layer in layers):
+            return attention_mask.bool()[:, None, None]  # the library looks for padding first, and waits for a GPU
+        return create_bidirectional_mask(self.model.config, state, attention_mask)
 
 
 def layer_stack(model: Any) -> nn.ModuleList:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.precision import Precision
+from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
 
@@ -84,6 +84,7 @@ class FineTuner(pl.LightningModule):
             batch["token_type_ids"],
             batch["special_tokens_mask"],
             batch.get("states"),
+            batch.get("packing"),
         )
         if isinstance(self.head, TokenHead):
             return self.head(output, batch["words"])
@@ -97,6 +98,13 @@ class FineTuner(pl.LightningModule):
         unknown = labels.isnan()
         values = logits.squeeze(-1)
         return mse_loss(values.masked_fill(unknown, 0), labels.nan_to_num(0).to(values.dtype), reduction="sum")
+
+    def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        # Made of a mask that lies on a GPU already, it would have to be waited for in each step.
+        if self.trainer.training and self.encoder.packed_layers is not None:
+            packing = self.encoder.packed_layers.packing(batch["attention_mask"])
+            batch["packing"] = packing.pin_memory() if self.device.type == "cuda" else packing
+        return batch
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         seed = derive(self.seed, "dropout", self.current_epoch, batch_idx, self.global_rank)
@@ -198,7 +206,7 @@ class FineTuner(pl.LightningModule):
             self.head,
             self.optimizer_settings,
             int(self.trainer.estimated_stepping_batches),
-            fused=can_fuse(self.trainer.precision),
+            fused=can_fuse(self.trainer.precision, self.trainer.gradient_clip_algorithm == "value"),
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -208,7 +216,9 @@ class FineTuner(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        plain = type(self.trainer.precision_plugin) is Precision  # single precision, whole tensors
+        plugin = self.trainer.precision_plugin
+        # Gradients of single precision, whole, and not scaled.
+        plain = type(plugin) is Precision or (type(plugin) is MixedPrecision and plugin.scaler is None)
         if plain and gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
             clip_in_step(optimizer, gradient_clip_val)
         else:

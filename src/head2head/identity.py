@@ -72,7 +72,7 @@ def check_numbers(config: dict[str, Any]) -> None:
     minutes = config["checkpoint_minutes"]
     if minutes is not None and (not isinstance(minutes, (int, float)) or isinstance(minutes, bool) or not minutes > 0):
         raise UserError(f"checkpoint_minutes={minutes}: minutes, above 0, or null")
-    for name in ("cls_shortcut", "fast_dropout", "compiled_layers", "frozen_features", "profile"):
+    for name in ("cls_shortcut", "fast_dropout", "compiled_layers", "cuda_graphs", "frozen_features", "profile"):
         if not isinstance(config[name], bool):
             raise UserError(f"{name}={config[name]}: true or false")
 

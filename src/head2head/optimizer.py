@@ -122,9 +122,14 @@ def optimizer_over(
     return optimizer, get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=total_steps)
 
 
-def can_fuse(precision: str) -> bool:
-    """Whether the fused kernel can be used: not under mixed precision, where Lightning will not clip its gradients."""
-    return "mixed" not in precision
+def can_fuse(precision: str, clips_values: bool = False) -> bool:
+    """Whether the fused kernel can be used: not where Lightning clips, which it refuses to do for this kernel under
+    mixed precision; `clip_in_step` does it where gradients are clipped by their norm and not scaled.
+
+    Args:
+        clips_values: gradients are clipped element by element.
+    """
+    return not (precision == "16-mixed" or ("mixed" in precision and clips_values))
 
 
 def clip_in_step(optimizer: Optimizer, max_norm: float) -> None:

@@ -27,7 +27,7 @@ NOT_IN_KEY = frozenset(
     }
 )
 # Shortcuts that change random streams: a run without them has the key that it had before there were any.
-SHORTCUTS = frozenset({"cls_shortcut", "fast_dropout", "compiled_layers"})
+SHORTCUTS = frozenset({"cls_shortcut", "fast_dropout", "compiled_layers", "cuda_graphs"})
 TRAINER_NOT_IN_KEY = frozenset({"enable_progress_bar", "log_every_n_steps", "profiler"})
 
 

@@ -30,7 +30,11 @@ TRAINING = {
     "head2head.data.batching",
     "head2head.data.datamodule",
     "head2head.frozen.lower",
+    "head2head.graphs.attention",
+    "head2head.graphs.recording",
+    "head2head.graphs.stack",
     "head2head.optimizer",
+    "head2head.packing",
     "head2head.seeds",
 }
 
@@ -157,8 +161,8 @@ def stamp(parts: Parts) -> str:
     versions = [metadata.version(name) for name in ("torch", "transformers", "pytorch-lightning")]
     data = [split.tokenized for split in parts.data.splits.values()]
     encoder = parts.model.encoder
-    compiled = encoder.compiled is not None
-    digest = hashlib.sha256(json.dumps([versions, data, encoder.checkpoint_sha256, compiled]).encode())
+    layers = type(encoder.packed_layers).__name__
+    digest = hashlib.sha256(json.dumps([versions, data, encoder.checkpoint_sha256, layers]).encode())
     digest.update(library.source())
     for name in sorted(TRAINING | {type(module).__module__ for module in parts.model.modules()}):
         if file := getattr(sys.modules[name], "__file__", None):

@@ -31,6 +31,7 @@ from head2head.encoder import Encoder
 from head2head.errors import UserError
 from head2head.finetuner import Diverged, FineTuner, Gold
 from head2head.frozen.lower import KEPT, lower_layers_once
+from head2head.graphs.stack import use_cuda_graphs
 from head2head.heads import SentenceHead, TokenHead
 from head2head.identity import Identity, complete, identify
 from head2head.linear import use_fast_linear
@@ -122,6 +123,7 @@ NOT_FOR_USERS = (
     ".*module\\(s\\) in eval mode.*",
     ".*won't be using warmup.*",
     ".*your dataloader is not resumable.*",
+    ".*You have overridden `on_before_batch_transfer`.*",
 )
 
 
@@ -193,13 +195,16 @@ def build_parts(config: dict[str, Any], identity: Identity, trainer: pl.Trainer 
     use_fast_linear(encoder.model)
     on_cpu = trainer is None or trainer.strategy.root_device.type == "cpu"
     dtype = torch.float32 if trainer is None else KEPT.get(trainer.precision)
-    slower = use_compiled_layers(encoder, dtype) if config["compiled_layers"] and on_cpu and dtype else None
-    if slower:
-        print(slower, file=sys.stderr, flush=True)
+    notes = [use_compiled_layers(encoder, dtype) if config["compiled_layers"] and on_cpu and dtype else None]
+    if config["cuda_graphs"]:
+        notes.append(use_cuda_graphs(encoder, torch.device("cpu") if trainer is None else trainer.strategy.root_device))
+    said = tuple(note for note in notes if note)
+    for note in said:
+        print(note, file=sys.stderr, flush=True)
     check_length(task, encoder)
     data, gold = load_data(config, task, identity.seed)
     model = FineTuner(encoder, head, task.labels, task.metrics, gold, identity.seed, optimizer_settings(config))
-    return Parts(task, data, model, (slower,) if slower else ())
+    return Parts(task, data, model, said)
 
 
 def checkpoint_of(config: dict[str, Any]) -> Checkpoint:

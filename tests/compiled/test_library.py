@@ -44,7 +44,7 @@ def test_without_a_compiler_torch_computes_the_layers_and_it_is_said_why(anew, m
     assert reason in said
     assert said.endswith("more slowly and with other dropout masks")
     assert "\n" not in said
-    assert part.compiled is None
+    assert part.packed_layers is None
     ids = torch.arange(5, 19).view(2, 7)
     assert part.train()(ids, torch.ones_like(ids)).last_hidden_state.isfinite().all()
     assert not list(anew.glob("*"))

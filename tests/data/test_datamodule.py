@@ -1,10 +1,12 @@
 """Splits as they come out of the data module."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import pytorch_lightning as pl
+import torch
 
 from head2head.data.batching import TrainBatches
 from head2head.data.datamodule import DataModule
@@ -20,6 +22,18 @@ def build(make_task, tmp_path):
         return data
 
     return module
+
+
+@pytest.mark.parametrize(("device", "pinned"), [("cpu", False), ("cuda", True)])
+def test_batches_lie_in_pinned_memory_where_they_go_to_a_gpu(build, device, pinned):
+    data = build(settings=small())
+    data.load(["train", "validation"])
+    data.trainer = SimpleNamespace(
+        strategy=SimpleNamespace(root_device=torch.device(device)),
+        global_rank=0, world_size=1, accumulate_grad_batches=1,
+    )  # fmt: skip
+    for loader in (data.train_dataloader(), *data.val_dataloader()):
+        assert loader.pin_memory == pinned
 
 
 def small(**rows):

@@ -14,6 +14,7 @@ from transformers.models.bert.modeling_bert import BertLayer
 from head2head.compiled.layer import SEEDS, BertLayerFunction, Buffers, Layout
 from head2head.compiled.library import why_not
 from head2head.dropout import ATTENTION, kept
+from head2head.packing import Packing
 
 SLOWER = "torch computes the layers instead, more slowly and with other dropout masks"
 
@@ -30,7 +31,7 @@ def use_compiled_layers(encoder: Any, dtype: torch.dtype = torch.float32) -> str
         return None
     reason = why_not(dtype)
     if reason is None:
-        encoder.compiled = CompiledLayers()
+        encoder.packed_layers = CompiledLayers()
     return reason and f"compiled_layers: {reason}; {SLOWER}"
 
 
@@ -58,46 +59,32 @@ def applies(state: Tensor, layer: Any) -> bool:
 
 
 class CompiledLayers:
-    """What computes an encoder's layers."""
+    """PackedLayers that are compiled code."""
+
+    note: str | None = None
 
     def __init__(self) -> None:
         self.buffers = Buffers()
 
-    def __call__(
-        self, layers: Sequence[Any], state: Tensor, mask: Tensor, first: int, wanted: Collection[int]
-    ) -> dict[int, Tensor]:
-        """Hidden states (B, T, H) of those that are wanted and of the last one computed, by number; zeros where there
-        is no token. Of the layers given, those are computed that can be, up to the first that cannot.
+    def packing(self, mask: Tensor) -> Packing:
+        return Packing.of(mask)
 
-        Args:
-            layers: an encoder's, from the one on that reads `state`.
-            state: (B, T, H), what they start from.
-            mask: (B, T), 1 where there is a token.
-            first: number of the first layer's output.
-            wanted: numbers of the outputs that are read.
-        """
+    def __call__(
+        self, layers: Sequence[Any], state: Tensor, packing: Packing, first: int, wanted: Collection[int]
+    ) -> dict[int, Tensor]:
         layers = list(itertools.takewhile(lambda layer: applies(state, layer), layers))
         if not layers:
             return {}
-        mask = mask.bool()
-        shape, lengths = state.shape, mask.sum(dim=1)
-        places = None if bool(mask.all()) else mask.flatten().nonzero().squeeze(1)
-        x = state.flatten(0, 1)
-        if places is not None:
-            x = x.index_select(0, places)
-        offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+        x = packing.packed(state)
         heads, eps = layers[0].attention.self.num_attention_heads, layers[0].output.LayerNorm.eps
-        layout = Layout(offsets, heads, eps, self.buffers)
+        layout = Layout(packing.offsets, heads, eps, self.buffers)
         states = {}
         for index, layer in enumerate(layers):
             p = probabilities(layer)
             x = BertLayerFunction.apply(x, layout, seeds_of(p), p, *parameters(layer))
             number = first + index
             if number in wanted or index == len(layers) - 1:
-                whole = x
-                if places is not None:
-                    whole = x.new_zeros(shape[0] * shape[1], shape[2]).index_copy(0, places, x)
-                states[number] = whole.view(shape)
+                states[number] = packing.unpacked(x)
         return states
 
 

@@ -116,7 +116,14 @@ class DataModule(pl.LightningDataModule):
             collate_fn=as_it_is,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
+            pin_memory=self._on_gpu,
         )
+
+    @property
+    def _on_gpu(self) -> bool:
+        """Whether batches go to a GPU: it fetches them from pinned memory while it still works on those before, and
+        the next ones are made meanwhile, since nothing waits for it."""
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
 
     def train_dataloader(self) -> DataLoader:
         rows, trainer = self.splits["train"].rows, self.trainer

@@ -1,0 +1,146 @@
+"""Some of a BertModel's layers over a batch without padding, on a GPU.
+
+Batches of short texts keep a GPU busy for less time than Python needs to tell it what to do. Rows are therefore filled
+up to one of few lengths, and what the layers do with such a row is recorded when it comes for the second time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Collection, Hashable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import BertModel
+from transformers.models.bert.modeling_bert import BertLayer
+
+from head2head.dropout import ATTENTION
+from head2head.graphs.attention import attention
+from head2head.graphs.recording import Memory, Recording
+from head2head.packing import Packing, steps_to
+
+BLOCK = 128  # tokens: bounds on a text's length are multiples of it, so that there are few of them
+
+
+def use_cuda_graphs(encoder: Any, device: torch.device) -> str | None:
+    """Let an Encoder's layers train as CUDA graphs. Returns why they do not.
+
+    Args:
+        device: where they will train.
+    """
+    if device.type != "cuda":
+        return f"cuda_graphs: no effect on {device.type}: they are for NVIDIA's GPUs"
+    if encoder.frozen is True or not any(type(layer) is BertLayer for layer in encoder.layers):
+        return "cuda_graphs: no effect, since no layer of BERT is trained"
+    config = encoder.model.config
+    if type(encoder.model) is not BertModel or config.is_decoder:
+        return f"cuda_graphs: no effect on {encoder.family} encoders"
+    if config._attn_implementation not in ("sdpa", ATTENTION):  # asked for by who wants attentions
+        return f"cuda_graphs: no effect with attention={config._attn_implementation}"
+    encoder.packed_layers = GraphedLayers()
+    return None
+
+
+class Stack(nn.Module):
+    """Layers over a row of texts.
+
+    Args:
+        layers: BertLayers.
+        wanted: places in `layers` of those whose outputs are given.
+        longest: no text has more tokens.
+    """
+
+    def __init__(self, layers: Sequence[nn.Module], wanted: tuple[int, ...], longest: int):
+        super().__init__()
+        self.layers, self.wanted, self.longest = nn.ModuleList(layers), wanted, longest
+        self.weights = list(self.parameters())
+        self.dropouts = [module for module in self.modules() if isinstance(module, nn.Dropout)]
+
+    def forward(self, x: Tensor, offsets: Tensor) -> tuple[Tensor, ...]:
+        """(N, H) each, from x (N, H) and offsets (texts + 1,)."""
+        found = []
+        for place, layer in enumerate(self.layers):
+            x = computed(layer, x, offsets, self.longest)
+            if place in self.wanted:
+                found.append(x)
+        return tuple(found)
+
+
+def computed(layer: Any, x: Tensor, offsets: Tensor, longest: int) -> Tensor:
+    """(N, H): a BertLayer's output for a row of texts."""
+    own = layer.attention.self
+    heads = (own.num_attention_heads, -1)
+    query, key, value = (part(x).unflatten(-1, heads) for part in (own.query, own.key, own.value))
+    context = attention(query, key, value, offsets, longest, probability(own.dropout), own.scaling)
+    attended = layer.attention.output(context.flatten(1), x)
+    return layer.output(layer.intermediate(attended), attended)
+
+
+def probability(dropout: Any) -> float:
+    """Of a dropout module as it stands."""
+    return dropout.p if dropout.training else 0.0
+
+
+class GraphedLayers:
+    """PackedLayers that are recorded."""
+
+    def __init__(self) -> None:
+        self.note: str | None = None  # why nothing is recorded any longer
+        self._stacks: dict[Hashable, Stack] = {}
+        self._memory: dict[Hashable, Memory] = {}
+        self._recordings: dict[Hashable, Recording] = {}
+        self._met: set[Hashable] = set()
+
+    def packing(self, mask: Tensor) -> Packing:
+        return Packing.of(mask).filled()
+
+    def __call__(
+        self, layers: Sequence[Any], state: Tensor, packing: Packing, first: int, wanted: Collection[int]
+    ) -> dict[int, Tensor]:
+        layers = list(itertools.takewhile(lambda layer: type(layer) is BertLayer, layers))
+        if not layers:
+            return {}
+        last = len(layers) - 1
+        places = tuple(place for place in range(len(layers)) if first + place in wanted or place == last)
+        # What the row is filled up with counts as a text.
+        longest = -(-max(packing.shape[1], steps_to(packing.tokens)) // BLOCK) * BLOCK
+        kind = (first, last, places, longest)
+        if kind not in self._stacks:
+            self._stacks[kind] = Stack(layers, places, longest)
+        outputs = self._outputs(self._stacks[kind], packing.packed(state), packing.offsets.int())
+        return {first + place: packing.unpacked(x) for place, x in zip(places, outputs, strict=True)}
+
+    def _outputs(self, stack: Stack, x: Tensor, offsets: Tensor) -> tuple[Tensor, ...]:
+        weights = tuple((weight.data_ptr(), weight.requires_grad) for weight in stack.weights)
+        if self.note or not torch.is_grad_enabled() or not any(trained for _, trained in weights):
+            return stack(x, offsets)
+        key = (weights, *circumstances(stack, x, offsets))
+        if key not in self._met:  # not every size comes again
+            self._met.add(key)
+            return stack(x, offsets)
+        if key not in self._recordings:
+            try:
+                if weights not in self._memory:
+                    self._memory[weights] = Memory(stack)
+                self._recordings[key] = Recording(stack, x, offsets, self._memory[weights])
+            except RuntimeError as error:  # whatever a GPU cannot record; out of memory, too
+                self._give_up(error)
+                return stack(x, offsets)
+        return self._recordings[key](x, offsets)
+
+    def _give_up(self, error: RuntimeError) -> None:
+        """Let go of all recordings. The layers go on without: with the same numbers, more slowly."""
+        self._recordings.clear()
+        self._memory.clear()
+        self.note = f"cuda_graphs: not recorded ({str(error).splitlines()[0]}); the same numbers, more slowly"
+        print(self.note, file=sys.stderr, flush=True)
+
+
+def circumstances(stack: Stack, x: Tensor, offsets: Tensor) -> tuple[Hashable, ...]:
+    """All that a recording holds for, but the weights."""
+    device = x.device.type
+    autocast = (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device))
+    dropout = tuple(probability(module) for module in stack.dropouts)
+    return x.shape, x.dtype, x.requires_grad, offsets.shape, stack.longest, stack.wanted, autocast, dropout
