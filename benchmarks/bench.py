@@ -29,6 +29,7 @@ PARTS = {
     "overhead": ("sweeps", "overhead"),
     "frozen": ("frozen", "speed"),
     "frozen_memory": ("frozen", "memory"),
+    "gpu": ("gpu", "speed"),
 }
 
 

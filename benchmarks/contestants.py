@@ -28,6 +28,19 @@ OURS = {
 }
 NAMES = {name: told for name, (told, _) in (TRAINER | OURS).items()}
 
+MODEL = "sentence-transformers/all-MiniLM-L6-v2"  # what is trained, and whose tokenizer the encoder below has
+
+# The same on a GPU, with an encoder of random weights.
+ENCODER = "encoder"  # its folder
+TEXTS = {"short": "texts of CoLA", "long": "128 word pieces"}
+GRAPHS = ("trainer.precision=bf16-mixed", "cuda_graphs=true")
+ON_GPU = {
+    "gpu_trainer": ("Trainer, bf16, dynamic padding, fused AdamW", {"gpu": True}),
+    "gpu_pooler": ("head2head, `head=pooler cuda_graphs=true`", ("head=pooler", *GRAPHS)),
+    "gpu_mean": ("head2head, `head=mean cuda_graphs=true`", ("head=mean", *GRAPHS)),
+    "gpu_without": ("head2head, `head=mean` without", ("head=mean", GRAPHS[0])),
+}
+
 
 def train(name: str, task: str, rows: int, path: Path | None, seed: int, scratch: Path) -> dict:
     """Train a contestant for one epoch. The Trainer's load neither Lightning nor Hydra.
@@ -35,14 +48,25 @@ def train(name: str, task: str, rows: int, path: Path | None, seed: int, scratch
     Args:
         path: the same rows in a file, for the Trainer.
     """
-    if name in TRAINER:
+    if name in TRAINER or name == "gpu_trainer":
         import peers
 
         assert path is not None
-        return peers.train(path, seed, scratch, **TRAINER[name][1])
+        return peers.train(path, seed, scratch, **(TRAINER | ON_GPU)[name][1])
     import ours
 
+    if name in ON_GPU:
+        return ours.train("table", None, seed, scratch, *on_gpu(task, scratch), *ON_GPU[name][1])
     return ours.train(task, rows, seed, scratch, *OURS[name][1])
+
+
+def on_gpu(texts: str, scratch: Path) -> list[str]:
+    """Overrides of a run of three epochs on the GPU, validated at its end."""
+    return [
+        "encoder=any", f"encoder.name={scratch}/{ENCODER}", "trainer.accelerator=auto", "trainer.max_epochs=3",
+        "trainer.check_val_every_n_epoch=3",
+        f"task.train={scratch}/{texts}.jsonl", f"task.validation={scratch}/{texts}-dev.jsonl",
+    ]  # fmt: skip
 
 
 def apart(name: str, task: str, rows: int, path: Path, seed: int, scratch: Path, limit: float) -> dict:

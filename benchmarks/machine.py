@@ -57,22 +57,35 @@ def peak(products: dict[str, float]) -> float:
     return max(products[f"{n}x{n}x{n}"] for n in LARGE)
 
 
-def gflops(m: int, k: int, n: int, tries: int = 5, seconds: float = 0.1) -> float:
+def gflops(
+    m: int, k: int, n: int, tries: int = 5, seconds: float = 0.1, device: str = "cpu", dtype: Any = None
+) -> float:
     """GFLOP/s of (m, k) x (k, n): the best of some tries, each long enough for a clock."""
     import torch
 
-    a, b, c = torch.randn(m, k), torch.randn(k, n), torch.empty(m, n)
-    once = duration(lambda: torch.mm(a, b, out=c))  # and warm
+    a, b, c = (torch.randn(shape, device=device).to(dtype or torch.float32) for shape in ((m, k), (k, n), (m, n)))
+    torch.mm(a, b, out=c)  # warm
+    once = duration(lambda: torch.mm(a, b, out=c))
     times = max(1, round(seconds / once))
     best = min(duration(lambda: [torch.mm(a, b, out=c) for _ in range(times)]) for _ in range(tries))
     return 2 * m * k * n * times / best / 1e9
 
 
 def duration(work: Callable[[], Any]) -> float:
-    """Seconds that it takes."""
+    """Seconds that it takes, a GPU included."""
+    wait_for_gpu()
     started = time.perf_counter()
     work()
+    wait_for_gpu()
     return time.perf_counter() - started
+
+
+def wait_for_gpu() -> None:
+    """Until a GPU has done all that it was given."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def say(text: str) -> None:

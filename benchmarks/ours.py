@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import pytorch_lightning as pl
 from flops import Shape
-from machine import kernel_says
+from machine import kernel_says, wait_for_gpu
 from sizes import BATCH, MAX_LENGTH
 
 from head2head import run
@@ -29,7 +29,9 @@ class Clock(pl.Callback):
     def on_train_batch_start(self, *_) -> None:
         self.started = self.started or time.perf_counter()
 
-    def on_train_batch_end(self, *_) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *_) -> None:
+        if trainer.is_last_batch:
+            wait_for_gpu()
         self.seconds = time.perf_counter() - self.started
         self.peak = kernel_says("VmHWM")
 
@@ -66,8 +68,9 @@ def build(overrides: Sequence[str]) -> Parts:
     return run.build_parts(config, identify(config))
 
 
-def train(task: str, rows: int, seed: int, scratch: Path, *overrides: str) -> dict[str, Any]:
-    """A run of one epoch, with all that it writes. What follows its last step, the validation, is not timed."""
+def train(task: str, rows: int | None, seed: int, scratch: Path, *overrides: str) -> dict[str, Any]:
+    """A run of one epoch, or as many as told, with all that it writes. What follows its last step, the validation, is
+    not timed."""
     config = compose(settings(task, rows, scratch, f"seed={seed}", "trainer.max_epochs=1", *overrides))
     with clocked() as clock, contextlib.redirect_stdout(io.StringIO()):
         result = run.run(config, overrides)

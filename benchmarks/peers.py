@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from contestants import ENCODER, MODEL
 from datasets import Dataset, disable_progress_bars
-from machine import kernel_says
+from machine import kernel_says, wait_for_gpu
 from sizes import BATCH, MAX_LENGTH
 from transformers import (
     AutoModelForSequenceClassification,
@@ -24,8 +25,6 @@ from transformers.utils import logging
 
 from head2head.checkpoint import Checkpoint
 
-MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-
 
 class Clock(TrainerCallback):
     """Seconds from the start of the first step to the end of the last, and the peak resident set then, in bytes."""
@@ -36,6 +35,8 @@ class Clock(TrainerCallback):
         self.started = self.started or time.perf_counter()
 
     def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == state.max_steps:
+            wait_for_gpu()
         self.seconds = time.perf_counter() - self.started
         self.peak = kernel_says("VmHWM")
 
@@ -47,7 +48,15 @@ def quiet() -> None:
     logging.disable_progress_bar()
 
 
-def train(rows: Path, seed: int, scratch: Path, pad: bool = False, group: bool = False, frozen: bool = False) -> dict:
+def train(
+    rows: Path,
+    seed: int,
+    scratch: Path,
+    pad: bool = False,
+    group: bool = False,
+    frozen: bool = False,
+    gpu: bool = False,
+) -> dict:
     """Train one epoch as transformers' `run_glue.py` does: TrainingArguments as they come, but for batch and output.
 
     Args:
@@ -55,10 +64,11 @@ def train(rows: Path, seed: int, scratch: Path, pad: bool = False, group: bool =
         pad: to the full length, as run_glue.py does unless told otherwise; else to a batch's longest text.
         group: texts of like length meet in a batch.
         frozen: nothing but the classifier is trained.
+        gpu: three epochs of the encoder in `scratch` on a GPU, in bfloat16.
     """
     quiet()
     set_seed(seed)
-    path = Checkpoint(MODEL).path()
+    path = scratch / ENCODER if gpu else Checkpoint(MODEL).path()
     tokenizer = AutoTokenizer.from_pretrained(path)
     model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=2, dtype=torch.float32)
     if frozen:
@@ -75,10 +85,11 @@ def train(rows: Path, seed: int, scratch: Path, pad: bool = False, group: bool =
         args=TrainingArguments(
             output_dir=str(scratch / "trainer"),
             per_device_train_batch_size=BATCH,
-            num_train_epochs=1,
+            num_train_epochs=3 if gpu else 1,
+            bf16=gpu,
             train_sampling_strategy="group_by_length" if group else "random",
             seed=seed,
-            use_cpu=True,
+            use_cpu=not (gpu and torch.cuda.is_available()),
             save_strategy="no",
             report_to=[],
             disable_tqdm=True,
@@ -93,7 +104,7 @@ def train(rows: Path, seed: int, scratch: Path, pad: bool = False, group: bool =
     return {
         "seconds": clock.seconds,
         "texts": len(data),
-        "tokens": tokens,
+        "tokens": tokens * (3 if gpu else 1),
         "steps": trainer.state.global_step,
         "peak": clock.peak,
         "optimizer": trainer.args.optim.value,

@@ -6,7 +6,7 @@ from textwrap import fill
 from typing import Any
 
 import flops
-from contestants import NAMES, OURS, TRAINER
+from contestants import NAMES, ON_GPU, OURS, TEXTS, TRAINER
 from machine import peak
 
 Units = dict[str, dict[str, Any]]
@@ -200,6 +200,35 @@ def frozen_memory(units: Units) -> str:
         reads every token's features. The peak of the process's anonymous memory (RssAnon, which has no mapped files
         in it), looked at every 20 ms.""")
     return text + "\n" + markdown(["training rows", "anonymous memory", "files in the cache", "took"], rows)
+
+
+def gpu(units: Units) -> str:
+    """Fine-tuning on a GPU beside the Trainer, and the share of the GPU's peak."""
+    if "none" in units:
+        return "No GPU was at hand: not measured. `cuda_graphs=true` has not been run on one for this table.\n"
+    products = [values for unit, values in units.items() if unit.startswith("products/")]
+    kinds = {TEXTS[kind]: rounds for kind, rounds in by_task(units).items()}
+    top = max(value for one in products for value in one.values() if not isinstance(value, str))
+    first = next(iter(kinds.values()))[0]["gpu_mean"]
+    shape = first["shape"]
+
+    def row(name: str) -> list[str]:
+        cells = []
+        for rounds in kinds.values():
+            ratio = spread([one["gpu_trainer"]["seconds"] / one[name]["seconds"] for one in rounds])
+            share = median(flops.useful(shape, one[name]["tokens"]) / one[name]["seconds"] for one in rounds) / GIGA
+            seconds = median(one[name]["seconds"] for one in rounds)
+            cells += [f"{seconds:.1f}", ratio, f"{100 * share / top:.1f} %"]
+        return cells
+
+    head = ["", *(f"{kind}: {what}" for kind in kinds for what in ("seconds", "times as fast", "share of peak"))]
+    text = prose(f"""{products[0]["gpu"]}. An encoder of {shape["layers"]} layers, {shape["hidden"]} wide, of random
+        weights; batch 32, three epochs, {first["steps"]} steps, all in bfloat16 where autocast has it so. Timed from
+        the start of the first step to the end of the last, recordings included, each in a process of its own, in turn;
+        {times(len(products), "round")}. The share is of {top / 1000:.0f} TFLOP/s, the best of torch.mm on large
+        bfloat16 matrices; padding is no use.""")
+    rows = [[told, *row(name)] for name, (told, _) in ON_GPU.items()]
+    return text + "\n" + markdown(head, rows)
 
 
 def title(task: str) -> str:

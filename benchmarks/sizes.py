@@ -13,6 +13,8 @@ class Size:
     rows: task -> training rows of an epoch: all of MRPC and RTE and half of CoLA. In fewer, less can be sorted by
         length: TrainBatches does so within a quarter of an epoch.
     fewer_rows: contestant -> the same for those that do not sort, whose speed does not hang on it.
+    gpu_encoder: what the encoder that is fine-tuned on a GPU has other than BERT base; where there is no GPU, one of
+        other sizes is tried on the CPU.
     limit: seconds that a command may take.
     """
 
@@ -28,6 +30,9 @@ class Size:
     frozen_seeds: int = 5
     frozen_epochs: int = 10
     mapped_rows: tuple[int, ...] = (10_000, 67_349)
+    gpu_rows: int | None = None
+    gpu_encoder: dict[str, int] = field(default_factory=dict)
+    gpu_squares: tuple[int, ...] = (4096, 8192)
     limit: int = 1200
 
 
@@ -44,5 +49,8 @@ SMOKE = Size(
     frozen_seeds=1,
     frozen_epochs=1,
     mapped_rows=(64, 128),
+    gpu_rows=64,
+    gpu_encoder={"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128},
+    gpu_squares=(256,),
     limit=240,
 )

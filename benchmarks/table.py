@@ -23,6 +23,7 @@ SECTIONS = {
     "overhead": ("A sweep besides training", sections.overhead),
     "frozen": ("Frozen encoder", sections.frozen),
     "frozen_memory": ("Memory with a frozen encoder", sections.frozen_memory),
+    "gpu": ("On a GPU", sections.gpu),
 }
 
 

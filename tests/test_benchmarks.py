@@ -94,6 +94,17 @@ def numbers():
             }
         ),
         "frozen_memory": part({"100": {"peak": 2**29, "cached": 2**20, "seconds": 5.0}}),
+        "gpu": part(
+            {
+                "products/0": {"8192x8192x8192": 1000.0, "gpu": "a GPU"},
+                "short/0": {
+                    "gpu_trainer": contestant(8.0),
+                    "gpu_pooler": contestant(2.0),
+                    "gpu_mean": contestant(4.0),
+                    "gpu_without": contestant(8.0),
+                },
+            }
+        ),
     }
 
 
@@ -117,6 +128,21 @@ def test_the_page_is_made_of_the_numbers():
         in page
     )
     assert rows["100"] == ["512 MiB", "1 MiB", "5 s"]
+    useful = 6 * load("flops").parameters(SHAPE) * 1000 / 1e9
+    assert rows["head2head, `head=pooler cuda_graphs=true`"] == ["2.0", "4.00", f"{useful / 2 / 10:.1f} %"]
+
+
+def test_where_there_was_no_gpu_the_page_says_so():
+    page = load("table").document(numbers() | {"gpu": part({"none": {}})})
+    assert page.partition("## On a GPU\n")[2].strip().startswith("No GPU was at hand: not measured.")
+
+
+def test_where_there_is_no_gpu_nothing_is_measured_and_tiny_sizes_are_tried_on_the_cpu(tmp_path, monkeypatch):
+    gpu, sizes = load("gpu"), load("sizes")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert list(gpu.speed(sizes.Size(), tmp_path, [])) == [("none", {})]
+    monkeypatch.setattr(gpu, "encoder", lambda *_: None)
+    assert next(gpu.speed(sizes.SMOKE, tmp_path, []))[0] == "products/0"
 
 
 def test_the_page_says_what_failed_and_what_was_not_measured():

@@ -9,7 +9,7 @@ MASKS = {
     "padded": [[1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 0, 0]],
     "left": [[0, 1, 1, 1], [0, 0, 0, 1], [0, 0, 1, 1]],
     "a text without tokens": [[1, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]],
-    "full": [[1] * 4] * 4,  # as many tokens as a row of 16 has
+    "full": [[1] * 4] * 32,  # as many tokens as a row that is filled up has
     "no token at all": [[0] * 4] * 3,
 }
 
@@ -46,15 +46,16 @@ def test_gradients_reach_tokens_alone(mask, filled):
     assert torch.equal(states.grad, 3.0 * mask.unsqueeze(-1).expand(-1, -1, 2))
 
 
-def test_rows_have_eight_lengths_between_a_power_of_two_and_the_next_and_are_filled_up_with_an_eighth_at_most():
-    for power in (128, 512, 4096):
+def test_rows_have_few_lengths():
+    assert sorted({rounded(count) for count in range(1025)}) == [128 * n for n in range(1, 9)]
+    for power in (1024, 2048, 4096):
         lengths = {rounded(count) for count in range(power + 1, 2 * power + 1)}
         assert len(lengths) == 8
         assert max(lengths) == 2 * power
-    for count in range(1, 5000):
-        assert 0 <= rounded(count) - count < steps_to(count)
+    for count in range(5000):
+        assert 0 <= rounded(count) - count < steps_to(count) or count == 0
         assert rounded(count) % steps_to(count) == 0
-        if count > 128:
+        if count > 1024:
             assert rounded(count) < count * 9 / 8
 
 

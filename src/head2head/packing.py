@@ -34,8 +34,9 @@ class Packing:
         return cls((mask.shape[0], mask.shape[1]), len(places), places, torch.cat([ends.new_zeros(1), ends]))
 
     def filled(self) -> Packing:
-        """The same with a text of no meaning at its end, which makes the row as long as one of few lengths: eight
-        between a power of two and the next, none shorter than 16. It repeats the batch's first place."""
+        """The same with a text of no meaning at its end, which makes the row as long as one of few lengths: a multiple
+        of 128, and from 2048 tokens on one of eight between a power of two and the next. It repeats the batch's first
+        place."""
         rest = self.places.new_zeros(rounded(self.tokens) - self.tokens)
         places = torch.cat([self.places, rest])
         offsets = torch.cat([self.offsets, self.offsets.new_full((1,), len(places))])
@@ -73,26 +74,21 @@ class Packing:
 def rounded(count: int) -> int:
     """The length that `Packing.filled` gives a row of so many tokens.
 
-    >>> [rounded(count) for count in (0, 16, 17, 256, 257, 500, 1000)]
-    [16, 16, 32, 256, 288, 512, 1024]
+    >>> [rounded(count) for count in (0, 128, 129, 1000, 2049, 4096)]
+    [128, 128, 256, 1024, 2304, 4096]
     """
     grain = steps_to(count)
     return max(-(-count // grain) * grain, grain)
 
 
 def steps_to(count: int) -> int:
-    """Distance of the lengths around a number of tokens: a row is filled up with fewer."""
-    return max(16, 1 << max(0, (count - 1).bit_length() - 4))
+    """Distance of the lengths around a number of tokens: a row is filled up with fewer. For a short row a GPU takes as
+    long as for one a little longer, and each length takes a recording, as long as some steps."""
+    return max(128, 1 << max(0, (count - 1).bit_length() - 4))
 
 
 class PackedLayers(Protocol):
-    """What computes layers of an encoder over such rows while they train, in place of their own forward().
-
-    Attributes:
-        note: what there is to know of how it did; None where there is nothing.
-    """
-
-    note: str | None
+    """What computes layers of an encoder over such rows while they train, in place of their own forward()."""
 
     def packing(self, mask: Tensor) -> Packing:
         """What it takes of a batch whose mask is (B, T)."""

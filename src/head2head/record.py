@@ -122,9 +122,6 @@ def fill(result: Result, parts: Parts, steps: int, device: torch.device) -> None
     result.collapsed = constant_predictions(parts.model.predictions(split))
     result.above_baseline = result.score > result.baseline[split][metric]
     result.steps = steps
-    layers = parts.model.encoder.packed_layers
-    if layers is not None and layers.note:
-        result.notes.append(layers.note)
     result.tokens = parts.model.tokens_seen
     result.peak_memory = peak_memory(device)
 

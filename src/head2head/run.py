@@ -197,7 +197,8 @@ def build_parts(config: dict[str, Any], identity: Identity, trainer: pl.Trainer 
     dtype = torch.float32 if trainer is None else KEPT.get(trainer.precision)
     notes = [use_compiled_layers(encoder, dtype) if config["compiled_layers"] and on_cpu and dtype else None]
     if config["cuda_graphs"]:
-        notes.append(use_cuda_graphs(encoder, torch.device("cpu") if trainer is None else trainer.strategy.root_device))
+        device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
+        notes.append(use_cuda_graphs(encoder, device, trainer.precision if trainer else "32-true"))
     said = tuple(note for note in notes if note)
     for note in said:
         print(note, file=sys.stderr, flush=True)

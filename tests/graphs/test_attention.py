@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from head2head.graphs import attention as module
 from head2head.graphs.attention import (
     attention,
     flash_attention,
     masked_attention,
     memory_efficient_attention,
+    refused,
 )
 
 OFFSETS = torch.tensor([0, 5, 6, 6, 13], dtype=torch.int32)  # one of the texts has no token
@@ -56,3 +58,14 @@ def test_a_gpus_kernels_are_called_as_this_torch_declares_them(kernel, dtype):
     assert found.shape == parts[0].shape
     assert found.dtype == dtype
     assert "AttentionBackward" in str(found.grad_fn if kernel is flash_attention else found.grad_fn.next_functions[0])
+
+
+def test_what_a_device_refuses_is_told_in_one_line(monkeypatch):
+    cpu = torch.device("cpu")
+    assert refused(cpu, torch.float32, 2, 13) is None
+
+    def refuse(*_):
+        raise RuntimeError("head dimension should be a multiple of 8\nmore")
+
+    monkeypatch.setattr(module, "attention", refuse)
+    assert refused(cpu, torch.float32, 2, 13) == "head dimension should be a multiple of 8"

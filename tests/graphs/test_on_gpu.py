@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from test_stack import NEEDS, recordings, train, twins
+from test_graphed_layers import NEEDS, recordings, states, twins
 
 from head2head.configuration import compose
 from head2head.encoder import Needs
 from head2head.graphs.attention import flash_attention, masked_attention, memory_efficient_attention
+from head2head.graphs.stack import PRECISIONS, GraphedLayers, use_cuda_graphs
 from head2head.packing import Packing
 from head2head.run import run
 
@@ -22,14 +23,14 @@ OFFSETS = torch.tensor([0, 5, 6, 6, 130], dtype=torch.int32)
         (flash_attention, torch.bfloat16, 2e-2),
         (flash_attention, torch.float16, 2e-3),
         (memory_efficient_attention, torch.float16, 2e-3),
-        (memory_efficient_attention, torch.float32, 1e-5),
+        (memory_efficient_attention, torch.float32, 5e-5),
     ],
 )
 def test_kernels_give_what_a_mask_gives(kernel, dtype, tolerance):
     torch.manual_seed(0)
     parts = [torch.randn(130, 2, 32, dtype=dtype, device="cuda", requires_grad=True) for _ in range(3)]
     offsets = OFFSETS.cuda()
-    found = kernel(*parts, offsets, 256, 0.0, 0.2)
+    found = kernel(*parts, offsets, 128, 0.0, 0.2)
     exact = [part.detach().double().requires_grad_() for part in parts]
     expected = masked_attention(*exact, offsets, 0.0, 0.2)
     torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=tolerance)
@@ -51,19 +52,37 @@ def test_kernels_drop_weights_out(kernel, dtype):
 
 
 @pytest.mark.parametrize("needs", NEEDS)
-@pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16 autocast"])
-def test_replayed_layers_train_as_those_that_are_not_recorded(needs, precision):
-    losses = []
-    for recorded in (True, False):
-        encoder = twins(NEEDS[needs], **WIDE, **DROPOUT)[0].cuda()
-        encoder.to(torch.float64 if precision == "float64" else torch.float32)
-        if not recorded:
-            encoder.packed_layers.note = "left out"
-        with torch.autocast("cuda", torch.bfloat16, enabled="autocast" in precision):
-            losses.append(train(encoder, device="cuda"))
-        assert bool(recordings(encoder)) == recorded
-        assert encoder.packed_layers.note == (None if recorded else "left out")
-    assert losses[0] == pytest.approx(losses[1], abs=0.05 if "autocast" in precision else 1e-3)
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("32-true", 1e-3), ("bf16-mixed", 2e-2), ("bf16-true", 5e-2), ("16-mixed", 1e-2)]
+)
+def test_replays_give_the_states_and_gradients_of_layers_that_are_not_recorded(needs, precision, tolerance):
+    """From the same weights and dropout; but for the order in which kernels add."""
+    encoder, dtype = twins(NEEDS[needs], **WIDE, **DROPOUT)[0].cuda().train(), PRECISIONS[precision]
+    assert use_cuda_graphs(encoder, torch.device("cuda", 0), precision) is None
+    encoder.to(dtype if precision.endswith("true") else torch.float32)
+    mixed = torch.autocast("cuda", dtype, enabled=precision.endswith("mixed"), cache_enabled=False)
+    ids = torch.arange(5, 33, device="cuda").view(4, 7)
+    mask = (torch.arange(7) < torch.tensor([7, 4, 1, 5]).unsqueeze(1)).long().cuda()
+
+    def step(seed):
+        torch.manual_seed(seed)
+        encoder.zero_grad()
+        with mixed:
+            found = states(encoder(ids + seed, mask))
+        found.float().pow(2).sum().backward()
+        return [found.detach().clone(), *(p.grad.clone() for p in encoder.parameters() if p.grad is not None)]
+
+    whole, encoder.packed_layers = encoder.packed_layers, GraphedLayers()
+    expected = []
+    for seed in range(4):
+        encoder.packed_layers._met.clear()
+        expected.append(step(seed))
+    assert recordings(encoder) == 0
+    encoder.packed_layers = whole
+    for seed in range(4):
+        for a, b in zip(step(seed), expected[seed], strict=True):
+            assert (a - b).double().norm() <= tolerance * b.double().norm() + 1e-6
+    assert recordings(encoder) == 1
 
 
 def test_every_replay_draws_its_own_dropout_masks_from_the_seed():

@@ -8,6 +8,7 @@ from head2head import run as run_module
 from head2head.compiled.stack import CompiledLayers
 from head2head.configuration import compose
 from head2head.encoder import Encoder
+from head2head.graphs import stack
 from head2head.graphs.stack import GraphedLayers, use_cuda_graphs
 from head2head.packing import Packing
 from head2head.run import run
@@ -36,8 +37,9 @@ pytestmark = pytest.mark.usefixtures("on_a_gpu")
 @pytest.fixture
 def on_a_gpu(monkeypatch):
     """As if the run's device were one, where layers are recorded."""
-    chosen = lambda encoder, _: use_cuda_graphs(encoder, torch.device("cuda"))  # noqa: E731
+    chosen = lambda encoder, *_: use_cuda_graphs(encoder, torch.device("cuda"), "32-true")  # noqa: E731
     monkeypatch.setattr(run_module, "use_cuda_graphs", chosen)
+    monkeypatch.setattr(stack, "refused", lambda *_: None)
 
 
 def curve(place, *overrides):

@@ -61,8 +61,6 @@ def applies(state: Tensor, layer: Any) -> bool:
 class CompiledLayers:
     """PackedLayers that are compiled code."""
 
-    note: str | None = None
-
     def __init__(self) -> None:
         self.buffers = Buffers()
 

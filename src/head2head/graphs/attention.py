@@ -33,6 +33,17 @@ def attention(
     return masked_attention(query, key, value, offsets, p, scale)
 
 
+def refused(device: torch.device, dtype: torch.dtype, heads: int, size: int) -> str | None:
+    """Why a device does not attend in heads of some size, forward or backward; None if it does."""
+    row = torch.zeros(128, heads, size, dtype=dtype, device=device, requires_grad=True)
+    offsets = torch.tensor([0, 28, 128], dtype=torch.int32, device=device)
+    try:
+        attention(row, row, row, offsets, len(row), 0.1, 1.0).sum().backward()
+    except RuntimeError as error:
+        return str(error).partition("\n")[0]
+    return None
+
+
 def flash_attention(
     query: Tensor, key: Tensor, value: Tensor, offsets: Tensor, longest: int, p: float, scale: float
 ) -> Tensor:

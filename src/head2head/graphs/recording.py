@@ -97,6 +97,7 @@ class Recording:
     def __init__(self, module: nn.Module, x: Tensor, offsets: Tensor, memory: Memory):
         self.module, self.memory = module, memory
         memory.keep_sums()
+        memory.turn += 1
         generator = memory.generator
         state = generator.get_state()
         with memory.on_stream():
@@ -117,7 +118,7 @@ class Recording:
             self.x_gradient = torch.empty_like(self.x)
             self._backward()
             expected = [part.clone() for part in self._found()]
-        generator.manual_seed(0)
+        generator.manual_seed(0)  # a graph that kept this seed would be found out
         self.replay_forward = memory.recorded(self._forward)
         self.replay_backward = memory.recorded(self._backward)
         self._outputs = ()
@@ -129,7 +130,8 @@ class Recording:
         generator.set_state(state)
         distances = [distance(*pair) for pair in zip(self._found(), expected, strict=True)]
         if not all(found <= TOLERANCE for found in distances):
-            raise RecordingFailed(f"a replay is {max(distances):.1e} of its norm away from what was recorded")
+            told = ", ".join(f"{found:.1e}" for found in distances)
+            raise RecordingFailed(f"a replay is away from what was recorded by {told} of its norm")
 
     def _computed(self) -> tuple[Tensor, ...]:
         # A weight's 16-bit copy must be made in the recording, not taken from before it.

@@ -7,7 +7,6 @@ up to one of few lengths, and what the layers do with such a row is recorded whe
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Collection, Hashable, Sequence
 from typing import Any
 
@@ -17,20 +16,30 @@ from transformers import BertModel
 from transformers.models.bert.modeling_bert import BertLayer
 
 from head2head.dropout import ATTENTION
-from head2head.graphs.attention import attention
+from head2head.errors import UserError
+from head2head.graphs.attention import attention, refused
 from head2head.graphs.recording import Memory, Recording
 from head2head.packing import Packing, steps_to
 
 BLOCK = 128  # tokens: bounds on a text's length are multiples of it, so that there are few of them
+# Trainer precisions with kernels that leave padding out, and what they attend in.
+PRECISIONS = {
+    "32-true": torch.float32,
+    "16-true": torch.float16,
+    "16-mixed": torch.float16,
+    "bf16-true": torch.bfloat16,
+    "bf16-mixed": torch.bfloat16,
+}
 
 
-def use_cuda_graphs(encoder: Any, device: torch.device) -> str | None:
+def use_cuda_graphs(encoder: Any, device: torch.device, precision: str) -> str | None:
     """Let an Encoder's layers train as CUDA graphs. Returns why they do not.
 
     Args:
         device: where they will train.
+        precision: the Trainer's.
     """
-    if device.type != "cuda":
+    if device.type != "cuda" or torch.version.hip:
         return f"cuda_graphs: no effect on {device.type}: they are for NVIDIA's GPUs"
     if encoder.frozen is True or not any(type(layer) is BertLayer for layer in encoder.layers):
         return "cuda_graphs: no effect, since no layer of BERT is trained"
@@ -39,8 +48,13 @@ def use_cuda_graphs(encoder: Any, device: torch.device) -> str | None:
         return f"cuda_graphs: no effect on {encoder.family} encoders"
     if config._attn_implementation not in ("sdpa", ATTENTION):  # asked for by who wants attentions
         return f"cuda_graphs: no effect with attention={config._attn_implementation}"
-    encoder.packed_layers = GraphedLayers()
-    return None
+    if precision not in PRECISIONS:
+        return f"cuda_graphs: no effect under trainer.precision={precision}; choose from: {', '.join(PRECISIONS)}"
+    heads = config.num_attention_heads
+    reason = refused(device, PRECISIONS[precision], heads, config.hidden_size // heads)
+    if reason is None:
+        encoder.packed_layers = GraphedLayers()
+    return reason and f"cuda_graphs: no effect: this GPU does not attend without padding here ({reason})"
 
 
 class Stack(nn.Module):
@@ -84,10 +98,14 @@ def probability(dropout: Any) -> float:
 
 
 class GraphedLayers:
-    """PackedLayers that are recorded."""
+    """PackedLayers that are recorded.
+
+    Raises:
+        UserError: when they are called: the GPU cannot record them, for want of memory perhaps. It may then be in a
+            state in which no more can be done with it.
+    """
 
     def __init__(self) -> None:
-        self.note: str | None = None  # why nothing is recorded any longer
         self._stacks: dict[Hashable, Stack] = {}
         self._memory: dict[Hashable, Memory] = {}
         self._recordings: dict[Hashable, Recording] = {}
@@ -104,8 +122,9 @@ class GraphedLayers:
             return {}
         last = len(layers) - 1
         places = tuple(place for place in range(len(layers)) if first + place in wanted or place == last)
-        # What the row is filled up with counts as a text.
+        # What the row is filled up with counts as a text. Kernels refuse bounds above the number of tokens.
         longest = -(-max(packing.shape[1], steps_to(packing.tokens)) // BLOCK) * BLOCK
+        longest = min(longest, len(packing.places))
         kind = (first, last, places, longest)
         if kind not in self._stacks:
             self._stacks[kind] = Stack(layers, places, longest)
@@ -114,7 +133,7 @@ class GraphedLayers:
 
     def _outputs(self, stack: Stack, x: Tensor, offsets: Tensor) -> tuple[Tensor, ...]:
         weights = tuple((weight.data_ptr(), weight.requires_grad) for weight in stack.weights)
-        if self.note or not torch.is_grad_enabled() or not any(trained for _, trained in weights):
+        if not torch.is_grad_enabled() or not any(trained for _, trained in weights):
             return stack(x, offsets)
         key = (weights, *circumstances(stack, x, offsets))
         if key not in self._met:  # not every size comes again
@@ -125,17 +144,10 @@ class GraphedLayers:
                 if weights not in self._memory:
                     self._memory[weights] = Memory(stack)
                 self._recordings[key] = Recording(stack, x, offsets, self._memory[weights])
-            except RuntimeError as error:  # whatever a GPU cannot record; out of memory, too
-                self._give_up(error)
-                return stack(x, offsets)
+            except RuntimeError as error:
+                reason = str(error).partition("\n")[0]
+                raise UserError(f"cuda_graphs: {len(x)} tokens cannot be recorded: {reason}; leave it out") from error
         return self._recordings[key](x, offsets)
-
-    def _give_up(self, error: RuntimeError) -> None:
-        """Let go of all recordings. The layers go on without: with the same numbers, more slowly."""
-        self._recordings.clear()
-        self._memory.clear()
-        self.note = f"cuda_graphs: not recorded ({str(error).splitlines()[0]}); the same numbers, more slowly"
-        print(self.note, file=sys.stderr, flush=True)
 
 
 def circumstances(stack: Stack, x: Tensor, offsets: Tensor) -> tuple[Hashable, ...]:
