@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from machine import command
+from sizes import ENCODER
 
 FOUND = "found.json"  # what such a process leaves
 
@@ -28,10 +29,7 @@ OURS = {
 }
 NAMES = {name: told for name, (told, _) in (TRAINER | OURS).items()}
 
-MODEL = "sentence-transformers/all-MiniLM-L6-v2"  # what is trained, and whose tokenizer the encoder below has
-
-# The same on a GPU, with an encoder of random weights.
-ENCODER = "encoder"  # its folder
+# The same on a GPU, with the encoder of random weights.
 TEXTS = {"short": "texts of CoLA", "long": "128 word pieces"}
 GRAPHS = ("trainer.precision=bf16-mixed", "cuda_graphs=true")
 ON_GPU = {

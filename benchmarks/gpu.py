@@ -7,7 +7,7 @@ from pathlib import Path
 import contestants
 from finetuning import rotated
 from machine import Units, gflops, say
-from sizes import MAX_LENGTH, Size
+from sizes import ENCODER, MAX_LENGTH, MODEL, Size
 
 NONE = "none"  # the piece that says that there is no GPU
 
@@ -50,10 +50,10 @@ def encoder(size: Size, scratch: Path) -> None:
     import torch
     from transformers import BertConfig, BertModel
 
-    folder = scratch / contestants.ENCODER
+    folder = scratch / ENCODER
     if folder.exists():
         return
-    tokenizer = ours.Checkpoint(contestants.MODEL).tokenizer(words=False)
+    tokenizer = ours.Checkpoint(MODEL).tokenizer(words=False)
     torch.manual_seed(0)
     model = BertModel(BertConfig(vocab_size=len(tokenizer), **size.gpu_encoder))
     model.save_pretrained(folder)

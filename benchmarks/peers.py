@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contestants import ENCODER, MODEL
 from datasets import Dataset, disable_progress_bars
 from machine import kernel_says, wait_for_gpu
-from sizes import BATCH, MAX_LENGTH
+from sizes import BATCH, ENCODER, MAX_LENGTH, MODEL
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,

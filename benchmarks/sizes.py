@@ -1,7 +1,9 @@
-"""How much is measured: enough for numbers, or (--smoke) just enough to see that every part works."""
+"""What is trained, and how much is measured: enough for numbers, or (--smoke) to see that all of it works."""
 
 from dataclasses import dataclass, field
 
+MODEL = "sentence-transformers/all-MiniLM-L6-v2"  # what is fine-tuned, but on a GPU
+ENCODER = "encoder"  # folder of what is fine-tuned there: random weights of other sizes, with that one's tokenizer
 BATCH = 32
 MAX_LENGTH = 128
 

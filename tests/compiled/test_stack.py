@@ -4,65 +4,33 @@ import copy
 
 import pytest
 import torch
-from torch import Tensor
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
 from head2head.compiled import stack
 from head2head.compiled.layer import MORE
 from head2head.compiled.stack import use_compiled_layers
 from head2head.dropout import use_fast_dropout
-from head2head.encoder import Encoder, EncoderOutput, Needs
+from head2head.encoder import Encoder, Needs
 from head2head.finetuner import FineTuner
 from head2head.heads import Layer, Linear, Mean, SentenceHead
 from head2head.linear import use_fast_linear
 from head2head.optimizer import OptimizerSettings, build_optimizer
-
-SIZES = {
-    "vocab_size": 60, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 40,
-    "max_position_embeddings": 40, "initializer_range": 0.3,
-}  # fmt: skip
-NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-LENGTHS = {"padded": (7, 4, 0, 1), "full": (7, 7, 7, 7)}
-IDS = torch.arange(5, 33).view(4, 7)
+from small_bert import IDS, LENGTHS, NEEDS, SIZES, mask_of, states, two_encoders
 
 
-def mask_of(lengths: tuple[int, ...], side: str = "right") -> Tensor:
-    mask = (torch.arange(7) < torch.tensor(lengths).unsqueeze(1)).long()
-    return mask.flip(1) if side == "left" else mask
-
-
-def twins(needs: Needs, frozen: int = 0, **config: float) -> tuple[Encoder, Encoder]:
+def twins(needs: Needs, frozen: int = 0, **config: float) -> list[Encoder]:
     """The same encoder compiled, and as transformers computes it."""
-    torch.manual_seed(0)
-    model = BertModel(BertConfig(**SIZES | NO_DROPOUT | config))
-    compiled, plain = (Encoder(copy.deepcopy(model), needs, frozen) for _ in range(2))
+    compiled, plain = two_encoders(needs, frozen, **config)
     assert use_compiled_layers(compiled) is None
     assert isinstance(compiled.packed_layers, stack.CompiledLayers)
-    return compiled, plain
+    return [compiled, plain]
 
 
-def states(output: EncoderOutput) -> Tensor:
-    """All that was asked for of real tokens."""
-    real = output.attention_mask.bool()
-    pooled = [] if output.pooled is None else [output.pooled[real.any(dim=1)].flatten()]
-    return torch.cat([state[real].flatten() for state in output.hidden_states.values()] + pooled)
-
-
-@pytest.mark.parametrize(
-    "needs",
-    [
-        Needs(frozenset({3})),
-        Needs(frozenset({0, 1, 2, 3})),
-        Needs(frozenset({2})),
-        Needs(frozenset({3}), pooler=True, first_only=True),
-        Needs(frozenset({3}), first_only=True),
-    ],
-    ids=["last", "all", "second to last", "pooler", "cls"],
-)
+@pytest.mark.parametrize("needs", NEEDS)
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("lengths", LENGTHS)
 def test_states_and_gradients_are_those_of_transformers(needs, side, lengths):
-    compiled, plain = (part.double().train() for part in twins(needs))
+    compiled, plain = (part.double().train() for part in twins(NEEDS[needs]))
     mask = mask_of(LENGTHS[lengths], side)
     found, expected = (states(part(IDS, mask, IDS % 2)) for part in (compiled, plain))
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)

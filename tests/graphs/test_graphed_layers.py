@@ -1,15 +1,13 @@
 """An encoder whose layers are recorded, against transformers' own: on a CPU, as in test_recording.py."""
 
-import copy
 import itertools
 
 import pytest
 import torch
-from torch import Tensor
 from transformers import BertConfig, BertModel, RobertaModel
 
 from head2head.dropout import use_fast_dropout
-from head2head.encoder import Encoder, EncoderOutput, Needs
+from head2head.encoder import Encoder, Needs
 from head2head.errors import UserError
 from head2head.finetuner import FineTuner
 from head2head.graphs import stack
@@ -17,48 +15,18 @@ from head2head.graphs.recording import Memory, RecordingFailed
 from head2head.graphs.stack import GraphedLayers, use_cuda_graphs
 from head2head.heads import Layer, Linear, Mean, SentenceHead
 from head2head.optimizer import OptimizerSettings, build_optimizer
-
-SIZES = {
-    "vocab_size": 60, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 40,
-    "max_position_embeddings": 200, "initializer_range": 0.3,
-}  # fmt: skip
-NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-LENGTHS = {"padded": (7, 4, 0, 1), "full": (7, 7, 7, 7)}
-IDS = torch.arange(5, 33).view(4, 7)
+from small_bert import IDS, LENGTHS, NEEDS, SIZES, mask_of, states, two_encoders
 
 
-def mask_of(lengths: tuple[int, ...], side: str = "right") -> Tensor:
-    mask = (torch.arange(7) < torch.tensor(lengths).unsqueeze(1)).long()
-    return mask.flip(1) if side == "left" else mask
-
-
-def twins(needs: Needs, frozen: int = 0, **config: float) -> tuple[Encoder, Encoder]:
+def twins(needs: Needs, frozen: int = 0, **config: float) -> list[Encoder]:
     """The same encoder with recorded layers, and as transformers computes it."""
-    torch.manual_seed(0)
-    model = BertModel(BertConfig(**SIZES | NO_DROPOUT | config))
-    graphed, plain = (Encoder(copy.deepcopy(model), needs, frozen) for _ in range(2))
+    graphed, plain = two_encoders(needs, frozen, **config)
     graphed.packed_layers = GraphedLayers()
-    return graphed, plain
+    return [graphed, plain]
 
 
 def recordings(encoder: Encoder) -> int:
     return len(encoder.packed_layers._recordings)
-
-
-def states(output: EncoderOutput) -> Tensor:
-    """All that was asked for of real tokens."""
-    real = output.attention_mask.bool()
-    pooled = [] if output.pooled is None else [output.pooled[real.any(dim=1)].flatten()]
-    return torch.cat([state[real].flatten() for state in output.hidden_states.values()] + pooled)
-
-
-NEEDS = {
-    "last": Needs(frozenset({3})),
-    "all": Needs(frozenset({0, 1, 2, 3})),
-    "second to last": Needs(frozenset({2})),
-    "pooler": Needs(frozenset({3}), pooler=True, first_only=True),
-    "cls": Needs(frozenset({3}), first_only=True),
-}
 
 
 @pytest.mark.parametrize("needs", NEEDS)

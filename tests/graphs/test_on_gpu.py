@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_graphed_layers import NEEDS, recordings, states, twins
+from test_graphed_layers import recordings, twins
 
 from head2head.configuration import compose
 from head2head.encoder import Needs
@@ -10,6 +10,7 @@ from head2head.graphs.attention import flash_attention, masked_attention, memory
 from head2head.graphs.stack import PRECISIONS, GraphedLayers, use_cuda_graphs
 from head2head.packing import Packing
 from head2head.run import run
+from small_bert import NEEDS, states
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 DROPOUT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}

@@ -48,8 +48,8 @@ class DataModule(pl.LightningDataModule):
     Args:
         batch_size: examples in one optimizer step, over all devices and accumulated micro-batches.
         evaluation_tokens: word pieces in one evaluation batch, padding included.
-        workers: processes that prepare batches; 0 prepares them in the main process, which is as fast
-            for texts of this size.
+        workers: processes that prepare batches; 0 prepares them in the main process, which is quicker for texts of
+            this size: to hand a batch over takes longer than to make it.
     """
 
     def __init__(
