@@ -31,9 +31,10 @@ NAMES = {name: told for name, (told, _) in (TRAINER | OURS).items()}
 
 # The same on a GPU, with the encoder of random weights.
 TEXTS = {"short": "texts of CoLA", "long": "128 word pieces"}
+EPOCHS = 3
 GRAPHS = ("trainer.precision=bf16-mixed", "cuda_graphs=true")
 ON_GPU = {
-    "gpu_trainer": ("Trainer, bf16, dynamic padding, fused AdamW", {"gpu": True}),
+    "gpu_trainer": ("Trainer, bf16, dynamic padding, fused AdamW", {"gpu": True, "epochs": EPOCHS}),
     "gpu_pooler": ("head2head, `head=pooler cuda_graphs=true`", ("head=pooler", *GRAPHS)),
     "gpu_mean": ("head2head, `head=mean cuda_graphs=true`", ("head=mean", *GRAPHS)),
     "gpu_without": ("head2head, `head=mean` without", ("head=mean", GRAPHS[0])),
@@ -46,23 +47,24 @@ def train(name: str, task: str, rows: int, path: Path | None, seed: int, scratch
     Args:
         path: the same rows in a file, for the Trainer.
     """
-    if name in TRAINER or name == "gpu_trainer":
+    settings = (TRAINER | OURS | ON_GPU)[name][1]
+    if isinstance(settings, dict):
         import peers
 
         assert path is not None
-        return peers.train(path, seed, scratch, **(TRAINER | ON_GPU)[name][1])
+        return peers.train(path, seed, scratch, **settings)
     import ours
 
     if name in ON_GPU:
-        return ours.train("table", None, seed, scratch, *on_gpu(task, scratch), *ON_GPU[name][1])
-    return ours.train(task, rows, seed, scratch, *OURS[name][1])
+        return ours.train("table", None, seed, scratch, *on_gpu(task, scratch), *settings)
+    return ours.train(task, rows, seed, scratch, *settings)
 
 
 def on_gpu(texts: str, scratch: Path) -> list[str]:
-    """Overrides of a run of three epochs on the GPU, validated at its end."""
+    """Overrides of a run on the GPU, validated at its end."""
     return [
-        "encoder=any", f"encoder.name={scratch}/{ENCODER}", "trainer.accelerator=auto", "trainer.max_epochs=3",
-        "trainer.check_val_every_n_epoch=3",
+        "encoder=any", f"encoder.name={scratch}/{ENCODER}", "trainer.accelerator=auto",
+        f"trainer.max_epochs={EPOCHS}", f"trainer.check_val_every_n_epoch={EPOCHS}",
         f"task.train={scratch}/{texts}.jsonl", f"task.validation={scratch}/{texts}-dev.jsonl",
     ]  # fmt: skip
 

@@ -47,6 +47,16 @@ def quiet() -> None:
     logging.disable_progress_bar()
 
 
+def tokenized(rows: Path, tokenizer: Any, pad: bool) -> Dataset:
+    """The rows of a JSON file, padded to the full length or not at all."""
+    padding: Any = "max_length" if pad else False
+
+    def encode(texts: dict) -> dict:
+        return tokenizer(texts["text"], texts.get("text_pair"), padding=padding, truncation=True, max_length=MAX_LENGTH)
+
+    return Dataset.from_dict(json.loads(rows.read_text())).map(lambda texts: encode(dict(texts)), batched=True)
+
+
 def train(
     rows: Path,
     seed: int,
@@ -55,15 +65,16 @@ def train(
     group: bool = False,
     frozen: bool = False,
     gpu: bool = False,
+    epochs: int = 1,
 ) -> dict:
-    """Train one epoch as transformers' `run_glue.py` does: TrainingArguments as they come, but for batch and output.
+    """Train as transformers' `run_glue.py` does: TrainingArguments as they come, but for batch and output.
 
     Args:
         rows: JSON file with the columns text, text_pair (pairs only) and label.
         pad: to the full length, as run_glue.py does unless told otherwise; else to a batch's longest text.
         group: texts of like length meet in a batch.
         frozen: nothing but the classifier is trained.
-        gpu: three epochs of the encoder in `scratch` on a GPU, in bfloat16.
+        gpu: on a GPU, in bfloat16, the encoder in `scratch`.
     """
     quiet()
     set_seed(seed)
@@ -72,19 +83,14 @@ def train(
     model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=2, dtype=torch.float32)
     if frozen:
         model.base_model.requires_grad_(False)
-    padding: Any = "max_length" if pad else False
-
-    def encode(texts: dict) -> dict:
-        return tokenizer(texts["text"], texts.get("text_pair"), padding=padding, truncation=True, max_length=MAX_LENGTH)
-
-    data = Dataset.from_dict(json.loads(rows.read_text())).map(lambda texts: encode(dict(texts)), batched=True)
+    data = tokenized(rows, tokenizer, pad)
     clock = Clock()
     trainer = Trainer(
         model=model,
         args=TrainingArguments(
             output_dir=str(scratch / "trainer"),
             per_device_train_batch_size=BATCH,
-            num_train_epochs=3 if gpu else 1,
+            num_train_epochs=epochs,
             bf16=gpu,
             train_sampling_strategy="group_by_length" if group else "random",
             seed=seed,
@@ -103,7 +109,7 @@ def train(
     return {
         "seconds": clock.seconds,
         "texts": len(data),
-        "tokens": tokens * (3 if gpu else 1),
+        "tokens": tokens * epochs,
         "steps": trainer.state.global_step,
         "peak": clock.peak,
         "optimizer": trainer.args.optim.value,

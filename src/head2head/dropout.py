@@ -105,6 +105,12 @@ def attention(
     return context.transpose(1, 2).contiguous(), None
 
 
+def is_plain_bert(model: Any) -> bool:
+    """Whether a model's layers are BERT's, each token attending to all others by SDPA: the library's or this one."""
+    config = model.config
+    return type(model) is BertModel and not config.is_decoder and config._attn_implementation in ("sdpa", ATTENTION)
+
+
 def use_fast_dropout(model: Any) -> None:
     """Replace the dropout of a BertModel with SDPA attention; leave other models as they are."""
     if type(model) is not BertModel or model.config._attn_implementation != "sdpa":

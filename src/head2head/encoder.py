@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from transformers.masking_utils import create_bidirectional_mask
 
+from head2head.dropout import is_plain_bert
 from head2head.errors import UserError
-from head2head.first_token import FirstTokenLayer, can_read_first_token
+from head2head.first_token import FirstTokenLayer
 from head2head.packing import PackedLayers, Packing
 
 # Families whose layers are a plain stack in `encoder.layer` or `transformer.layer`: layers above
@@ -218,7 +219,7 @@ class Encoder(nn.Module):
             if self.family in STACKED and not needs.attentions:
                 self.depth = max(needs.layers, default=0)
                 del layer_stack(model)[self.depth :]
-        if needs.first_only and self.depth and can_read_first_token(model):
+        if needs.first_only and self.depth and is_plain_bert(model):
             layer_stack(model)[-1] = FirstTokenLayer(layer_stack(model)[-1])
         self.model = model
         self.frozen = frozen

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout
-from transformers import BertModel
 
 
 class FirstTokenLayer(nn.Module):
@@ -56,9 +55,3 @@ class FirstTokenLayer(nn.Module):
         found = summed @ by_head(value.weight.t())  # (A, B, d)
         found = found + weights.sum(-1).t().unsqueeze(2) * by_head(value.bias).unsqueeze(1)
         return found.transpose(0, 1).flatten(1).unsqueeze(1)
-
-
-def can_read_first_token(model: Any) -> bool:
-    """Whether the model's layers are BERT's, with the attention that FirstTokenLayer computes."""
-    config = model.config
-    return type(model) is BertModel and config._attn_implementation == "sdpa" and not config.is_decoder

@@ -17,7 +17,8 @@ class Packing:
     shape: B and T.
     tokens: number N of tokens.
     places: (N,) number of each token in the flattened batch; more than N once the row is filled up.
-    offsets: (B + 1,) number in the row of each text's first token, and N; one more once the row is filled up.
+    offsets: (B + 1,) number in the row of each text's first token, and N; one more once the row is filled up, and then
+        of 32 bits, as a GPU's kernels take them.
     """
 
     shape: tuple[int, int]
@@ -40,7 +41,7 @@ class Packing:
         rest = self.places.new_zeros(rounded(self.tokens) - self.tokens)
         places = torch.cat([self.places, rest])
         offsets = torch.cat([self.offsets, self.offsets.new_full((1,), len(places))])
-        return replace(self, places=places, offsets=offsets)
+        return replace(self, places=places, offsets=offsets.int())
 
     def packed(self, states: Tensor) -> Tensor:
         """(N, H) of states (B, T, H); as many rows as there are places."""
@@ -52,9 +53,10 @@ class Packing:
         (texts, length), width = self.shape, row.shape[1]
         if self._everything:
             return row.view(texts, length, width)
-        whole = row.new_zeros(texts * length, width)
-        whole = whole.index_copy(0, self.places[: self.tokens], row[: self.tokens])
-        return whole.view(texts, length, width)
+        places = self.places
+        if len(places) > self.tokens:
+            places, row = places[: self.tokens], row[: self.tokens]
+        return row.new_zeros(texts * length, width).index_copy(0, places, row).view(texts, length, width)
 
     @property
     def _everything(self) -> bool:

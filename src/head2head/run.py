@@ -193,12 +193,14 @@ def build_parts(config: dict[str, Any], identity: Identity, trainer: pl.Trainer 
     if config["fast_dropout"]:
         use_fast_dropout(encoder.model)
     use_fast_linear(encoder.model)
-    on_cpu = trainer is None or trainer.strategy.root_device.type == "cpu"
-    dtype = torch.float32 if trainer is None else KEPT.get(trainer.precision)
-    notes = [use_compiled_layers(encoder, dtype) if config["compiled_layers"] and on_cpu and dtype else None]
+    device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
+    precision = "32-true" if trainer is None else trainer.precision
+    dtype = KEPT.get(precision)
+    notes = []
+    if config["compiled_layers"] and device.type == "cpu" and dtype:
+        notes.append(use_compiled_layers(encoder, dtype))
     if config["cuda_graphs"]:
-        device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
-        notes.append(use_cuda_graphs(encoder, device, trainer.precision if trainer else "32-true"))
+        notes.append(use_cuda_graphs(encoder, device, precision))
     said = tuple(note for note in notes if note)
     for note in said:
         print(note, file=sys.stderr, flush=True)

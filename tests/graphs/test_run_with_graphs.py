@@ -96,5 +96,16 @@ def test_what_layers_take_of_a_batch_is_made_before_it_goes_to_the_device(layers
 
 
 def test_recorded_layers_take_the_place_of_compiled_ones(tmp_path, monkeypatch):
-    monkeypatch.setattr(CompiledLayers, "__call__", lambda *_: pytest.fail("compiled"))
+    used = []
+    for kind in (CompiledLayers, GraphedLayers):
+        monkeypatch.setattr(kind, "__call__", noted(kind.__call__, used))
     curve(tmp_path, "head=mean", "compiled_layers=true", "cuda_graphs=true")
+    assert set(used) == {GraphedLayers}
+
+
+def noted(call, used):
+    def with_it(self, *arguments):
+        used.append(type(self))
+        return call(self, *arguments)
+
+    return with_it

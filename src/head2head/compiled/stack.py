@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import BertModel
 from transformers.models.bert.modeling_bert import BertLayer
 
 from head2head.compiled.layer import SEEDS, BertLayerFunction, Buffers, Layout
 from head2head.compiled.library import why_not
-from head2head.dropout import ATTENTION, kept
+from head2head.dropout import is_plain_bert, kept
 from head2head.packing import Packing
 
 SLOWER = "torch computes the layers instead, more slowly and with other dropout masks"
@@ -39,10 +38,8 @@ def can_be_compiled(model: Any) -> bool:
     """Whether the model's layers are those that layer.c computes: BERT's, with GELU by the normal distribution."""
     config = model.config
     return (
-        type(model) is BertModel
-        and not config.is_decoder
+        is_plain_bert(model)
         and config.hidden_act == "gelu"
-        and config._attn_implementation in ("sdpa", ATTENTION)  # the others are asked for by who wants attentions
         and kept(max(config.hidden_dropout_prob, config.attention_probs_dropout_prob)) > 0
     )
 

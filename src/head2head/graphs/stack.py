@@ -12,10 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import BertModel
 from transformers.models.bert.modeling_bert import BertLayer
 
-from head2head.dropout import ATTENTION
+from head2head.dropout import is_plain_bert
 from head2head.errors import UserError
 from head2head.graphs.attention import attention, refused
 from head2head.graphs.recording import Memory, Recording
@@ -44,10 +43,8 @@ def use_cuda_graphs(encoder: Any, device: torch.device, precision: str) -> str |
     if encoder.frozen is True or not any(type(layer) is BertLayer for layer in encoder.layers):
         return "cuda_graphs: no effect, since no layer of BERT is trained"
     config = encoder.model.config
-    if type(encoder.model) is not BertModel or config.is_decoder:
-        return f"cuda_graphs: no effect on {encoder.family} encoders"
-    if config._attn_implementation not in ("sdpa", ATTENTION):  # asked for by who wants attentions
-        return f"cuda_graphs: no effect with attention={config._attn_implementation}"
+    if not is_plain_bert(encoder.model):
+        return f"cuda_graphs: no effect: attention={config._attn_implementation}; they are for BERT's layers with sdpa"
     if precision not in PRECISIONS:
         return f"cuda_graphs: no effect under trainer.precision={precision}; choose from: {', '.join(PRECISIONS)}"
     heads = config.num_attention_heads
@@ -128,7 +125,7 @@ class GraphedLayers:
         kind = (first, last, places, longest)
         if kind not in self._stacks:
             self._stacks[kind] = Stack(layers, places, longest)
-        outputs = self._outputs(self._stacks[kind], packing.packed(state), packing.offsets.int())
+        outputs = self._outputs(self._stacks[kind], packing.packed(state), packing.offsets)
         return {first + place: packing.unpacked(x) for place, x in zip(places, outputs, strict=True)}
 
     def _outputs(self, stack: Stack, x: Tensor, offsets: Tensor) -> tuple[Tensor, ...]:
