@@ -2,7 +2,7 @@
 
 import sys
 
-from head2head.door import sweep
+from head2head.cli.hydra_command_line import sweep
 
 if __name__ == "__main__":
     sweep(sys.argv[1:])

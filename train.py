@@ -2,7 +2,7 @@
 
 import sys
 
-from head2head.door import train
+from head2head.cli.hydra_command_line import train
 
 if __name__ == "__main__":
     train(sys.argv[1:])

@@ -18,7 +18,7 @@ from machine import about, say
 from sizes import SMOKE, Size
 from store import Store
 
-from head2head.results import write_atomically
+from head2head.files import write_atomically
 
 # name -> module and function; in the order of the table
 PARTS = {

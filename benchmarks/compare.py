@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev, variance
 
-from head2head.results import SHORTCUTS
+from head2head.run.key import SHORTCUTS
 
 HERE = Path(__file__).parent
 SCORES = (("cola", "mcc"), ("mrpc", "f1"), ("mrpc", "accuracy"))
@@ -31,7 +31,7 @@ def read(name: str, **kept: bool) -> dict[str, list[dict]]:
 def line_of(folder: Path) -> str:
     """A finished run's line in head2head.jsonl: the scores of its last epoch."""
     result = json.loads((folder / "result.json").read_text())
-    shortcuts = [result["config"][name] for name in sorted(SHORTCUTS - {"cuda_graphs"})]  # a GPU's
+    shortcuts = [result["config"][name] for name in sorted(SHORTCUTS)]
     assert len(set(shortcuts)) == 1, "one shortcut without the other"
     scores = result["metrics"]["last"]["validation"]
     return json.dumps({"task": result["task"], "seed": result["seed"], "shortcuts": shortcuts[0], **scores})

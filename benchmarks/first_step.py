@@ -3,8 +3,8 @@
 import os
 import sys
 
-from head2head.door import train
-from head2head.finetuner import FineTuner
+from head2head.cli.hydra_command_line import train
+from head2head.model.finetuner import FineTuner
 
 
 def stop(*_) -> None:

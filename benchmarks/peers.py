@@ -22,7 +22,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging
 
-from head2head.checkpoint import Checkpoint
+from head2head.model.checkpoint import Checkpoint
 
 
 class Clock(TrainerCallback):

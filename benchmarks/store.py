@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from head2head.results import write_atomically
+from head2head.files import write_atomically
 
 OF_THE_MOMENT = ("date", "load")  # in `about`, what may differ when a part goes on
 

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["head2head.run", "head2head.sweep.job", "head2head.sweep.run"])
+SERVER.set_forkserver_preload(["head2head.run.run", "head2head.sweep.job", "head2head.sweep.run"])
 
 
 class Forked:
@@ -62,6 +62,6 @@ def _work(verb: str, arguments: list[str], folder: str, environment: dict[str, s
     sys.argv = [str(ROOT / f"{verb}.py"), *arguments]
     sys.modules["__main__"].__spec__ = None  # as of a script: Lightning starts further processes with its command
 
-    from head2head import door
+    from head2head.cli import hydra_command_line as door
 
     getattr(door, verb)(arguments)

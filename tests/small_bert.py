@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
-from head2head.encoder import Encoder, EncoderOutput, Needs
+from head2head.model.encoder import Encoder
+from head2head.model.output import EncoderOutput, Needs
 
 SIZES = {
     "vocab_size": 60, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 40,

@@ -10,7 +10,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel
 
-from head2head.encoder import Encoder, Needs
+from head2head.model.encoder import Encoder
+from head2head.model.output import Needs
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SHAPE = {"hidden": 384, "intermediate": 1536, "layers": 2}

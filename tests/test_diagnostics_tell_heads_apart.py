@@ -2,8 +2,8 @@
 
 import pytest
 
-from head2head.configuration import compose
-from head2head.run import run
+from head2head.run.configuration import compose
+from head2head.run.run import run
 
 
 def score(tmp_path, task, head, seed):

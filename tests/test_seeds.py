@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from head2head.checkpoint import Checkpoint, load_encoder
-from head2head.configuration import compose
 from head2head.data.batching import TrainBatches
-from head2head.finetuner import FineTuner
-from head2head.run import build_head
+from head2head.model.checkpoint import Checkpoint, load_encoder
+from head2head.model.finetuner import FineTuner
+from head2head.run.configuration import compose
+from head2head.run.run import build_head
 from head2head.seeds import PURPOSES, derive, seeded
 
 CHECKPOINT = Checkpoint(

@@ -32,7 +32,7 @@ def test_the_wheel_holds_every_configuration(installed):
 
 
 def test_the_installed_package_trains_outside_the_repository(installed, tmp_path):
-    code = "import head2head, sys; assert 'site' in head2head.__file__; from head2head.cli import main; main()"
+    code = "import head2head, sys; assert 'site' in head2head.__file__; from head2head.cli.main import main; main()"
     settings = [
         "encoder=random-tiny",
         "trainer.max_steps=2",
@@ -57,7 +57,7 @@ def test_the_installed_package_plans_a_sweep_through_its_plugin_outside_the_repo
     assert not (installed / "hydra_plugins/__init__.py").exists()  # other plugins live beside it
     (tmp_path / "experiments/smoke").mkdir(parents=True)
     shutil.copy(ROOT / "experiments/smoke/sweep.yaml", tmp_path / "experiments/smoke")
-    code = "import head2head, sys; assert 'site' in head2head.__file__; from head2head.cli import main; main()"
+    code = "import head2head, sys; assert 'site' in head2head.__file__; from head2head.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "sweep", "experiment=smoke", "plan=true"],
         capture_output=True,

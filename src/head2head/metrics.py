@@ -13,7 +13,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 from torchmetrics.functional import pearson_corrcoef, spearman_corrcoef
 
-from head2head.entities import parse_tag, sentence_starts, spans
+from head2head.data.entities import parse_tag, sentence_starts, spans
 
 
 class FromCounts(MulticlassConfusionMatrix):

@@ -7,10 +7,10 @@ from pathlib import Path
 import datasets
 import pytest
 
-from head2head.configuration import compose
 from head2head.data.task import Task
 from head2head.errors import UserError
-from head2head.identity import build_task
+from head2head.run.configuration import compose
+from head2head.run.key import build_task
 
 
 @functools.cache

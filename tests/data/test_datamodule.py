@@ -10,7 +10,7 @@ import torch
 
 from head2head.data.batching import TrainBatches
 from head2head.data.datamodule import DataModule
-from head2head.vocabulary import built_in_tokenizer
+from head2head.data.vocabulary import built_in_tokenizer
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from head2head import lexicon
+from head2head.data import lexicon
 
 NAMES = ["needle", "majority", "agreement", "entities"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from head2head.data.files import numbered_lines, read_bytes
+from head2head.files import numbered_lines, read_bytes
 
 
 def lines_of(path):

@@ -7,8 +7,8 @@ from transformers import AutoTokenizer
 
 from head2head.data import tokenization
 from head2head.data.tokenization import fingerprint, is_whole, tokenize, windows
+from head2head.data.vocabulary import built_in_tokenizer
 from head2head.errors import UserError
-from head2head.vocabulary import built_in_tokenizer
 
 COLUMNS = ("input_ids", "token_type_ids", "special_tokens_mask")
 TEXTS = [

@@ -3,9 +3,9 @@
 import pytest
 from frozen_runs import SETTINGS
 
-from head2head.configuration import compose
-from head2head.frozen.run import run_bank
-from head2head.run import run
+from head2head.frozen.group import run_bank
+from head2head.run.configuration import compose
+from head2head.run.run import run
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ import pytest
 import torch
 from frozen_runs import SETTINGS, logits
 
-from head2head.configuration import compose
-from head2head.encoder import Encoder
 from head2head.errors import UserError
-from head2head.frozen import readings
+from head2head.frozen import head_parts as readings
 from head2head.frozen.features import checksum, positions
-from head2head.frozen.run import open_batches, run_one
-from head2head.heads.pooling import Mean
-from head2head.results import Result
+from head2head.frozen.group import open_batches, run_one
+from head2head.model.encoder import Encoder
+from head2head.model.heads.pooling import Mean
+from head2head.run.configuration import compose
+from head2head.run.result import Result
 
 HEADS = (["head=mean"], ["head=attention"], ["head=weighted_sum", "head.layers.n=2"])
 
@@ -56,7 +56,7 @@ def test_features_are_mapped_from_disk_and_not_read_into_memory(bank, monkeypatc
         seen.extend(a for split in batches.values() for a in split.features.arrays.values())
         return batches
 
-    monkeypatch.setattr("head2head.frozen.run.open_batches", opened)
+    monkeypatch.setattr("head2head.frozen.group.open_batches", opened)
     bank(*HEADS)
     maps = Path("/proc/self/maps")
     if not maps.exists():
@@ -149,7 +149,7 @@ def test_a_pool_whose_code_has_changed_is_computed_anew(bank, tmp_path, monkeypa
     found = []
     for factor in (1, -30):
         (tmp_path / "own_pool.py").write_text(
-            "from head2head.heads.pooling import Mean\n"
+            "from head2head.model.heads.pooling import Mean\n"
             "class Scaled(Mean):\n"
             "    def forward(self, tokens, mask, pooler_output=None):\n"
             f"        return {factor} * super().forward(tokens, mask)\n"
@@ -163,8 +163,8 @@ def test_a_pool_whose_code_has_changed_is_computed_anew(bank, tmp_path, monkeypa
 def test_two_processes_that_want_the_same_features_compute_them_once(tmp_path):
     settings = [*SETTINGS, f"cache_dir={tmp_path}/cache", "task.train_rows=3000", "head=attention"]
     script = (
-        "import sys\nfrom head2head.configuration import compose\nfrom head2head.frozen.run import run_one\n"
-        "from head2head.encoder import Encoder\nfrom pathlib import Path\n"
+        "import sys\nfrom head2head.run.configuration import compose\nfrom head2head.frozen.group import run_one\n"
+        "from head2head.model.encoder import Encoder\nfrom pathlib import Path\n"
         "forward = Encoder.forward\ncalls = []\n"
         "Encoder.forward = lambda self, *batch: calls.append(1) or forward(self, *batch)\n"
         "Path(sys.argv[1]).touch()\n"

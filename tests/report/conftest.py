@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from synthetic import write_experiment
 
-from head2head.results import Result
+from head2head.run.result import Result
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from head2head.results import Result
+from head2head.run.result import Result
 
 CONFIG: dict[str, Any] = {
     "encoder": {"name": "sentence-transformers/all-MiniLM-L6-v2", "revision": None, "frozen": False},

@@ -13,7 +13,7 @@ import pytest
 from synthetic import make_result
 from typer.testing import CliRunner
 
-from head2head.cli import app
+from head2head.cli.main import app
 from head2head.report.analysis import Options
 from head2head.report.report import report
 

@@ -10,7 +10,7 @@ from synthetic import make_result
 
 from head2head.errors import UserError
 from head2head.report.runs import load
-from head2head.results import VERSION
+from head2head.run.result import VERSION
 
 
 def test_a_finished_run_beats_a_failed_one_of_the_same_key_wherever_it_stands(make):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from head2head.errors import UserError
-from head2head.results import Result
+from head2head.run.result import Result
 from head2head.sweep import bayes, space
 from head2head.sweep.distributions import Choice, Range
 from head2head.sweep.file import SweepFile

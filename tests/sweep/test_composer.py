@@ -5,8 +5,8 @@ from pathlib import Path
 import hydra
 import pytest
 
-from head2head.configuration import compose
 from head2head.errors import UserError
+from head2head.run.configuration import compose
 from head2head.sweep import space
 from head2head.sweep.composer import Composer
 from head2head.sweep.distributions import Choice

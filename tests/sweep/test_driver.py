@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from head2head import processes
 from head2head.errors import UserError
+from head2head.run import processes
 from head2head.sweep import claims
 from head2head.sweep.display import Display
 from head2head.sweep.driver import Driver

@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from head2head.configuration import compose
-from head2head.identity import identify
+from head2head.run.configuration import compose
+from head2head.run.key import identify
 from head2head.sweep.job import failed, out_of_memory, portable
 from head2head.sweep.plan import Planned
 

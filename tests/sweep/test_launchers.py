@@ -87,7 +87,7 @@ def cluster():
 
 NOTES_ITS_NODE = """
 import os, pathlib, ray
-from head2head.heads.pooling import Mean
+from head2head.model.heads.pooling import Mean
 
 class Noting(Mean):
     def __init__(self, *arguments, **settings):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from head2head.configuration import compose
-from head2head.identity import identify
+from head2head.run.configuration import compose
+from head2head.run.key import identify
 from head2head.sweep import space
 from head2head.sweep.distributions import Choice, Range
 from head2head.sweep.file import read

@@ -7,9 +7,8 @@ import signal
 import time
 
 import pytest
-from project import SMALL, Project
-
 import wandb_file
+from project import SMALL, Project
 
 
 @pytest.fixture
@@ -105,7 +104,7 @@ def test_two_sweeps_started_together_share_the_work(project):
 
 OWN_POOLS = """
 import os, signal, torch
-from head2head.heads.pooling import Mean
+from head2head.model.heads.pooling import Mean
 
 class Raises(Mean):
     def forward(self, *arguments):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from head2head.data.files import numbered_lines
+from head2head.data.entities import detect_scheme, iob2_labels, parse_tag, to_iob2
 from head2head.data.task import Task, from_hub
-from head2head.entities import detect_scheme, iob2_labels, parse_tag, to_iob2
 from head2head.errors import UserError
+from head2head.files import numbered_lines
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.random import Generator
 
-from head2head import lexicon
+from head2head.data import lexicon
 from head2head.data.task import Task
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from head2head.data.files import numbered_lines
 from head2head.data.task import Task, from_hub, label_number, number
 from head2head.errors import UserError
+from head2head.files import numbered_lines
 
 if TYPE_CHECKING:
     from datasets import Dataset

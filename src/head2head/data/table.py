@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from head2head.data.files import numbered_lines, read_bytes
 from head2head.data.task import Task, label_number, listed, number
 from head2head.errors import UserError, did_you_mean
+from head2head.files import numbered_lines, read_bytes
 
 if TYPE_CHECKING:
     from datasets import Dataset

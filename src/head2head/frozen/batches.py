@@ -12,7 +12,7 @@ from torch import Tensor
 from head2head.data.batching import IGNORED, EvaluationBatches, TrainBatches
 from head2head.data.datamodule import Split
 from head2head.frozen.features import Features, padded, positions, unit_lengths
-from head2head.frozen.readings import Reading, Unit
+from head2head.frozen.head_parts import Reading, Unit
 
 NO_ROW = -1  # in the place of a row that a shorter batch does not have
 

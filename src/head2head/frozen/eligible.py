@@ -20,7 +20,7 @@ UNDERSTOOD: dict[str, tuple[Any, ...]] = {
 FREE = frozenset(
     {"max_epochs", "max_steps", "accelerator", "gradient_clip_val", "log_every_n_steps", "enable_progress_bar"}
 )
-HEADS = ("head2head.heads.SentenceHead", "head2head.heads.TokenHead")
+HEADS = ("head2head.model.heads.SentenceHead", "head2head.model.heads.TokenHead")
 
 # What runs of one bank may differ in. The rest decides over features, batches, or how long they train.
 OWN = frozenset({"head", "seed", "optimizer", "experiment", "logger", "output_dir", "save_model", "plan", "workers"})

@@ -22,11 +22,11 @@ from tqdm import tqdm
 
 from head2head.data.batching import EvaluationBatches, Step, TokenizedRows
 from head2head.data.datamodule import Split
-from head2head.encoder import Encoder
 from head2head.errors import UserError
-from head2head.frozen.readings import Make, Reading, Unit
-from head2head.memory import give_back_freed_memory
-from head2head.results import write_atomically
+from head2head.files import write_atomically
+from head2head.frozen.head_parts import Make, Reading, Unit
+from head2head.model.encoder import Encoder
+from head2head.speed.allocator import give_back_freed_memory
 
 VERSION = 1  # raise when the arrays or their meaning change: cached ones carry it in their name
 BLOCK = 1 << 24  # bytes read at a time to check a file

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from head2head.finetuner import FineTuner
-from head2head.frozen.readings import Rest
-from head2head.optimizer import OptimizerSettings
+from head2head.frozen.head_parts import Rest
+from head2head.model.finetuner import FineTuner
+from head2head.model.optimizer import OptimizerSettings
 
 
 @dataclass(frozen=True)

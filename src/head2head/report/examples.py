@@ -17,7 +17,7 @@ from scipy import stats
 
 from head2head.report.confusion import CONFUSION, correlation, metric_of
 from head2head.report.runs import Experiment
-from head2head.results import Result
+from head2head.run.result import Result
 
 RESAMPLES = 1000
 COLUMNS = "task reference head seed n difference ci_low ci_high only_head only_reference p_mcnemar".split()

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from head2head.results import NOT_IN_KEY, TRAINER_NOT_IN_KEY, Result, plain
+from head2head.run.key import NOT_IN_KEY, TRAINER_NOT_IN_KEY, plain
+from head2head.run.result import Result
 
 ORDER = ("pooler", "cls", "mean", "max", "weighted_sum-mean", "weighted_sum-cls", "ner")
 # Where a task's files lie, and what follows from the encoder's name; neither is part of the key.

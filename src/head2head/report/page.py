@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from head2head.files import write_atomically
 from head2head.report import comparison_tables as tables
 from head2head.report.analysis import Analysis
 from head2head.report.answer import answer
@@ -19,7 +20,7 @@ from head2head.report.plots.figure import Plot, inline
 from head2head.report.runs import Experiment
 from head2head.report.score_table import scores
 from head2head.report.table import Cell, Table
-from head2head.results import NOT_IN_KEY, write_atomically
+from head2head.run.key import NOT_IN_KEY
 
 PAGE, PLOTS, SWEEP = "report.html", "plots", "sweep.yaml"
 TEMPLATE = "page.html.j2"

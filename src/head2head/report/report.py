@@ -9,13 +9,13 @@ from pathlib import Path
 import pandas as pd
 
 from head2head.errors import UserError
+from head2head.files import write_atomically
 from head2head.report import comparison_tables as tables
 from head2head.report import formats
 from head2head.report.analyse import analyse
 from head2head.report.analysis import Analysis, Options
 from head2head.report.runs import Experiment, load
 from head2head.report.score_table import scores
-from head2head.results import write_atomically
 
 
 def report(name: str, options: Options, output: Path | None = None) -> list[Path]:

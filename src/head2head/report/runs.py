@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from head2head.errors import UserError, did_you_mean
-from head2head.ledger import Ledger, rank
+from head2head.experiments import Ledger, rank
 from head2head.report.labels import Labels, head_order, label, natural, settings_of
-from head2head.results import Result
+from head2head.run.result import Result
 
 EXPERIMENTS = Path("experiments")
 RESULTS = "results.jsonl"

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from head2head import processes
-from head2head.results import write_atomically
+from head2head.files import write_atomically
+from head2head.run import processes
 
 BEAT = 5.0  # seconds between touches
 STALE = 60.0  # seconds without one

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from head2head.configuration import check_names, compose, groups, hydra_initialized, resolved, search_path
+from head2head.run.configuration import check_names, compose, groups, hydra_initialized, resolved, search_path
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override

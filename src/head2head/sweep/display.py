@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from head2head.results import Result
+from head2head.run.result import Result
 from head2head.sweep.plan import Planned
 
 LAST = 5  # finished runs shown below the table

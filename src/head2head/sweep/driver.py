@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from head2head.errors import UserError
-from head2head.ledger import Ledger
-from head2head.results import Result
+from head2head.experiments import Ledger
+from head2head.run.result import Result
 from head2head.sweep import claims
 from head2head.sweep.batch import Batch, Launch
 from head2head.sweep.display import Display, State

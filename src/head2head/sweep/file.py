@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from head2head.data.files import numbered_lines
 from head2head.errors import UserError, did_you_mean
+from head2head.files import numbered_lines
 from head2head.sweep.distributions import Choice, Parameter
 from head2head.sweep.hyperband import Hyperband
 from head2head.sweep.hyperband import parse as parse_hyperband

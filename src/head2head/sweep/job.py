@@ -14,14 +14,13 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-from head2head import results
-from head2head.configuration import resolved
 from head2head.errors import UserError
+from head2head.experiments import Ledger
 from head2head.frozen.eligible import bank_of
-from head2head.identity import Identity, identify
-from head2head.imports import importing
-from head2head.ledger import Ledger
-from head2head.results import Result
+from head2head.run.configuration import resolved
+from head2head.run.importing import importing
+from head2head.run.key import NOT_IN_KEY, Identity, identify, relevant
+from head2head.run.result import Result, run_folder, write_result
 from head2head.sweep import claims
 from head2head.sweep.composer import Composer
 from head2head.sweep.jobs import FILE
@@ -150,13 +149,13 @@ def outcomes(runs: Sequence[Run]) -> Iterator[tuple[Run, Result | Exception]]:
         return
     if bank_of(runs[0].settings) is not None:
         with importing():
-            from head2head.frozen.run import run_bank
+            from head2head.frozen.group import run_bank
 
         for number, outcome in run_bank([run.settings for run in runs], [run.planned.overrides for run in runs]):
             yield runs[number], outcome
         return
     with importing():
-        from head2head.run import run as run_alone
+        from head2head.run.run import run as run_alone
 
     for run in runs:
         yield run, run_alone(run.settings, run.planned.overrides)
@@ -171,7 +170,7 @@ def as_result(run: Run, outcome: Result | Exception, together: int = 1) -> Resul
     Raises:
         SystemExit: the GPU is lost to this process.
     """
-    from head2head.finetuner import Diverged
+    from head2head.model.finetuner import Diverged
 
     if isinstance(outcome, Result):
         return outcome
@@ -211,16 +210,16 @@ def failed(settings: dict[str, Any], planned: Planned, why: str) -> Result:
         experiment=settings["experiment"],
         failed=why,
     )
-    with results.run_folder(identity.parent, identity.name) as folder:
+    with run_folder(identity.parent, identity.name) as folder:
         result.folder = str(folder)
-        results.write(result, folder)
+        write_result(result, folder)
     return result
 
 
 def portable(result: Result, identity: Identity) -> Result:
     """The result for the experiment's results.jsonl, which other machines read: of its settings and overrides
     those that say where files lie are left out, and of a local encoder its folder's name is kept."""
-    config = results.relevant(result.config, identity.task.places)
+    config = relevant(result.config, identity.task.places)
     name = str(config["encoder"]["name"])
     shown = Path(name).name if Path(name).is_absolute() else name
     return replace(
@@ -232,5 +231,5 @@ def portable(result: Result, identity: Identity) -> Result:
 
 def _local(override: str, places: frozenset[str]) -> bool:
     name = override.partition("=")[0].lstrip("+")
-    local: Sequence[str] = [*results.NOT_IN_KEY, *(f"task.{place}" for place in places)]
+    local: Sequence[str] = [*NOT_IN_KEY, *(f"task.{place}" for place in places)]
     return name in local or name.startswith("logger.")

@@ -10,12 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from head2head import results
-from head2head.configuration import refuse_several_devices
 from head2head.data.task import Task
 from head2head.errors import UserError
-from head2head.identity import Identity, build_task, identify
-from head2head.results import Result
+from head2head.run.configuration import refuse_several_devices
+from head2head.run.key import Identity, build_task, identify
+from head2head.run.result import Result, read_result
 from head2head.sweep import space
 from head2head.sweep.composer import Composer
 from head2head.sweep.distributions import Parameter
@@ -113,7 +112,7 @@ def find(planned: Planned, stopped_too: bool = False) -> Result | None:
     failed = None
     for path in [parent / name, *sorted(parent.glob(f"{name}.*"))] if parent.is_dir() else []:
         with contextlib.suppress(UserError):  # no result.json: not finished
-            result = results.read(path)
+            result = read_result(path)
             if result.key == planned.key and (stopped_too or not result.stopped):
                 result.folder = str(path)  # it may have been moved since
                 if result.failed is None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from head2head.errors import UserError
-from head2head.results import Result
+from head2head.run.result import Result
 from head2head.sweep import claims
 from head2head.sweep.batch import Launch
 from head2head.sweep.display import Display, duration, line, listing

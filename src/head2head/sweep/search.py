@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from head2head.results import Result
+from head2head.run.result import Result
 from head2head.sweep import bayes
 from head2head.sweep.composer import Composer
 from head2head.sweep.plan import Planned

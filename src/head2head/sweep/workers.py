@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from head2head.configuration import compose
 from head2head.errors import UserError
+from head2head.run.configuration import compose
 from head2head.sweep import space
 from head2head.sweep.request import Request
 

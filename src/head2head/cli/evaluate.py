@@ -1,0 +1,158 @@
+"""Score a finished run on another split or file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors.torch import load_file
+
+from head2head.data.conll import Conll
+from head2head.data.datamodule import DataModule
+from head2head.data.table import Table
+from head2head.data.task import Task
+from head2head.errors import UserError
+from head2head.files import write_atomically
+from head2head.model.checkpoint import Checkpoint, load_encoder
+from head2head.model.finetuner import FineTuner, Gold
+from head2head.run.configuration import compose
+from head2head.run.key import build_task
+from head2head.run.record import write_predictions
+from head2head.run.result import read_result
+from head2head.run.run import build_head, build_trainer, quiet
+from head2head.seeds import seeded
+
+
+def evaluate(
+    run: Path,
+    split: str = "test",
+    file: Path | None = None,
+    task_name: str | None = None,
+    data_dir: Path | None = None,
+    output: Path | None = None,
+) -> dict[str, float] | None:
+    """Predict a split with a finished run, and score it where it has labels.
+
+    Writes `predictions-<task>-<split>.parquet` into the run's folder (for a file, its name stands for the
+    split), or `output`, and with labels the metrics beside it, as .json.
+
+    Returns:
+        The metrics; None where the split has no labels.
+
+    Raises:
+        UserError: no finished run, no weights, no such split, or data that cannot be read.
+    """
+    quiet()
+    if output is not None and output.suffix != ".parquet":
+        raise UserError(f"--output {output}: predictions are written as parquet; give a name that ends in .parquet")
+    result = read_result(run)
+    if result.failed:
+        raise UserError(f"{run}: this run has failed ({result.failed}); there is nothing to evaluate")
+    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    trained = build_task(config)
+    task = chosen_task(config, trained, file, task_name, data_dir)
+    name = file.stem if file else split
+    split = "test" if file else split
+    model, data = restore(run, config, result.encoder, trained, task)
+    data.load([split])
+    gold = Gold(data.splits[split].labels, data.splits[split].units, data.splits[split].sentences)
+    model.gold = {split: gold}
+    trainer = build_trainer(config["trainer"] | {"devices": 1, "num_nodes": 1, "strategy": "auto"})
+    trainer.validate(model, dataloaders=data.evaluation_dataloader(split), verbose=False)
+    label = task_name or result.task
+    predictions = output or run / f"predictions-{label}-{name}.parquet"
+    try:
+        write_predictions(predictions, model, split)
+    except OSError as error:
+        raise UserError(f"{predictions}: cannot be written: {error.strerror}") from None
+    if gold.labels is None:
+        print(f"{label} {name}: no labels to score against; {gold.units} predictions in {predictions}")
+        return None
+    metrics = model.history[-1]["metrics"][split]
+    text = json.dumps({"run": result.key, "task": label, "split": name, "metrics": metrics}, indent=2)
+    write_atomically(predictions.with_suffix(".json"), text + "\n")
+    scores = " · ".join(f"{metric} {metrics[metric]:.4f}" for metric in task.metrics)
+    print(f"{label} {name} · {result.head} · seed {result.seed} · {scores} · predictions in {predictions}")
+    return metrics
+
+
+def chosen_task(
+    config: dict[str, Any], trained: Task, file: Path | None, task_name: str | None, data_dir: Path | None
+) -> Task:
+    """The task to score: the run's own, another one with the same labels, or a file.
+
+    Raises:
+        UserError: another kind of task, or other labels.
+    """
+    if file is not None:
+        common = {
+            "name": trained.name,
+            "metrics": trained.metrics,
+            "labels": trained.labels,
+            "max_length": trained.max_length,
+        }
+        if isinstance(trained, Conll):
+            kept = {name: getattr(trained, name) for name in ("token_column", "tag_column", "context")}
+            return Conll(**common, **kept, train=str(file), validation=str(file), test=str(file))  # type: ignore[arg-type]
+        if trained.kind == "token":
+            return Conll(**common, train=str(file), validation=str(file), test=str(file))  # type: ignore[arg-type]
+        target = "regression" if trained.regression else "classification"
+        names: dict[str, Any] = {}
+        if isinstance(trained, Table):
+            names = {"text": trained.text, "text_pair": trained.text_pair, "label": trained.label}
+        elif "text_pair" in getattr(trained, "columns", {}):
+            names = {"text_pair": "text_pair"}
+        return Table(**common, **names, target=target, train=str(file), validation=str(file), test=str(file))  # type: ignore[arg-type]
+    settings = config["task"]
+    if task_name is not None and task_name != trained.name:
+        settings = compose([f"task={task_name}"])["task"] | {"max_length": trained.max_length}
+        if "data_dir" in settings:
+            settings["data_dir"] = config["data_dir"]
+    if data_dir is not None:
+        if "data_dir" not in settings:
+            raise UserError(f"--data-dir: task {settings['name']} has no data folder; use --input FILE")
+        settings = settings | {"data_dir": str(data_dir)}
+    task = build_task({"task": settings})
+    if task.kind != trained.kind or list(task.labels) != list(trained.labels):
+        raise UserError(f"task {task.name} has other labels than {trained.name}, which the run was trained on")
+    return task
+
+
+def restore(run: Path, config: dict[str, Any], sha256: str, trained: Task, task: Task) -> tuple[FineTuner, DataModule]:
+    """The run's model with its trained weights, and the data module of the task to score.
+
+    Args:
+        sha256: of the encoder that the run started from.
+
+    Raises:
+        UserError: the run was told to keep no weights, or they do not fit.
+    """
+    path = run / "model.safetensors"
+    if not path.exists():
+        raise UserError(f"{run}: the run kept no weights (save_model=false); train it again with save_model=true")
+    encoder_config = config["encoder"]
+    checkpoint = Checkpoint(encoder_config["name"], encoder_config["revision"], encoder_config["config"])
+    head = build_head(config, checkpoint, trained.num_outputs, config["seed"])
+    with seeded(config["seed"], "pooler"):
+        encoder = load_encoder(checkpoint, head.needs, encoder_config["frozen"], encoder_config["reinit_pooler"])
+    if encoder.checkpoint_sha256 != sha256:
+        raise UserError(
+            f"{run}: encoder {checkpoint.name} is not the one that the run was trained on (its weights differ)"
+        )
+    model = FineTuner(encoder, head, trained.labels, task.metrics, {}, config["seed"])
+    weights = load_file(path)
+    trainable = {name for name, p in model.named_parameters() if p.requires_grad}
+    if trainable != set(weights):
+        raise UserError(f"{path}: not the weights of this run's model ({len(trainable ^ set(weights))} names differ)")
+    model.load_state_dict(weights, strict=False)
+    data = DataModule(
+        task,
+        checkpoint.tokenizer(words=task.kind == "token"),
+        config["seed"],
+        evaluation_tokens=config["evaluation_tokens"],
+        cache_dir=Path(config["cache_dir"]),
+        workers=config["workers"],
+    )
+    return model, data

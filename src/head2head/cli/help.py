@@ -1,0 +1,103 @@
+"""`train.py --help`, read from the yaml files."""
+
+import re
+from pathlib import Path
+
+from head2head.run.configuration import CONFIGS, description, options
+
+
+def help_text() -> str:
+    """What can be chosen and set, read from the yaml files."""
+    lines = [
+        "usage: python train.py [key=value ...]        one run: a head on a task with a seed",
+        "       python train.py -m head=mean,max seed=1,2    several, through Hydra",
+        "",
+        "example: python train.py head=max task=cola data_dir=DIR seed=1 trainer.max_epochs=3",
+    ]
+    for group, title in (
+        ("head", "head=NAME"),
+        ("head/layers", "head/layers=NAME   which hidden states a head reads"),
+        ("head/pool", "head/pool=NAME     how a sentence's tokens become one vector"),
+        ("head/classifier", "head/classifier=NAME"),
+        ("task", "task=NAME"),
+        ("encoder", "encoder=NAME"),
+        ("logger", "logger=NAME"),
+    ):
+        lines += ["", title]
+        lines += [f"  {name:<20} {description(path)}" for name, path in options(group).items()]
+    lines += ["", "settings (value: the default)"]
+    for file, prefix in SETTINGS:
+        lines += [f"  {line}" for line in settings(CONFIGS / file, prefix)]
+    lines += [
+        "  trainer.*                                    every other argument of Lightning's Trainer",
+        "",
+        "--hydra-help shows Hydra's own flags; --cfg job prints the configuration. A configs/ folder in the",
+        "working directory adds heads, tasks and encoders of your own.",
+    ]
+    return "\n".join(lines)
+
+
+def sweep_help_text() -> str:
+    """What sweep.py takes, and which experiments there are."""
+    lines = [
+        "usage: python sweep.py experiment=NAME [key=value ...]    what has no result of experiments/NAME/sweep.yaml",
+        "",
+        "example: python sweep.py experiment=smoke hydra/launcher=joblib",
+        "",
+        "experiment=NAME",
+        *(f"  {path.parent.name:<20} {description(path)}" for path in sorted(Path("experiments").glob("*/sweep.yaml"))),
+        "",
+        "settings",
+        "  key=value, key=value,value     for the runs, in place of the file's values: seed=0,1 task=rte data_dir=DIR",
+        "  plan=true                      list the runs that are left, and start none",
+        "  retry=true                     run failed runs again",
+        "  sweep_seed=0                   of method: random and bayes",
+        "  hydra/launcher=basic           one run after another (default)",
+        "  hydra/launcher=joblib          several on this machine: hydra.launcher.n_jobs=N",
+        "  hydra/launcher=submitit_slurm  a SLURM cluster (extra: slurm): hydra.launcher.partition=...",
+        "  hydra/launcher=ray             a Ray cluster (extra: ray): hydra.launcher.ray.init.address=auto",
+        "",
+        "Broken off, killed or started twice, a sweep goes on where it stands: finished runs are never repeated.",
+    ]
+    return "\n".join(lines)
+
+
+# Where the settings stand that the help lists, each in one file that has it.
+SETTINGS = (
+    ("train.yaml", ""),
+    ("head/ner.yaml", "head."),
+    ("head/pool/mean.yaml", "head.pool."),
+    ("head/layers/weighted_sum.yaml", "head.layers."),
+    ("head/layers/layer.yaml", "head.layers."),
+    ("head/classifier/mlp.yaml", "head.classifier."),
+    ("task/table.yaml", "task."),
+    ("task/conll2003.yaml", "task."),
+    ("encoder/any.yaml", "encoder."),
+    ("optimizer/adamw.yaml", "optimizer."),
+    ("trainer/default.yaml", "trainer."),
+)
+# Listed though their file says nothing of them, and not listed though it does.
+PLAIN = {"optimizer.weight_decay", "trainer.max_epochs", "trainer.devices", "trainer.gradient_clip_val"}
+UNLISTED = {"encoder.name", "encoder.lr"}  # encoder=any says the one, optimizer.lr the other
+
+
+def settings(file: Path, prefix: str) -> list[str]:
+    """The settings of a yaml file that say what they are: `name: default  # meaning`."""
+    found = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        match = re.match(r"(\w+): (.*?)\s*(?:\s# (.*))?$", line)
+        name = prefix + match.group(1) if match else ""
+        if match and name not in UNLISTED and (match.group(3) or name in PLAIN):
+            found.append(f"{name + ': ' + shown(match.group(2)):<44} {match.group(3) or ''}".rstrip())
+    return found
+
+
+def shown(default: str) -> str:
+    """A default in words where yaml has a reference.
+
+    >>> shown("${oc.env:HEAD2HEAD_DATA,null}"), shown("${encoder.lr}")
+    ('$HEAD2HEAD_DATA', "the encoder's")
+    """
+    default = re.sub(r"\$\{oc\.env:(\w+),.*\}", r"$\1", default)
+    default = re.sub(r"\$\{(\w+)\.\w+\}", r"the \1's", default)
+    return "none" if default == "???" else default

@@ -1,0 +1,137 @@
+"""`head2head VERB`: training verbs go through the door, the rest is an ordinary command line."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from head2head.run.importing import importing
+
+app = typer.Typer(
+    help="Which pooling head should I put on BERT? Fine-tune encoders with swappable heads and compare them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"head2head {version('head2head')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None: ...
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def train(context: typer.Context) -> None:
+    """One run, in Hydra's key=value form: head2head train head=mean task=rte (the same as train.py)."""
+    from head2head.cli import hydra_command_line as door
+
+    door.train(context.args)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def sweep(context: typer.Context) -> None:
+    """A resumable sweep: head2head sweep experiment=NAME (the same as sweep.py)."""
+    from head2head.cli import hydra_command_line as door
+
+    door.sweep(context.args)
+
+
+@app.command()
+def outputs(
+    text: Annotated[str, typer.Argument(help="What the encoder reads.")],
+    pair: Annotated[str | None, typer.Option(help="A second text, read as the second segment.")] = None,
+    encoder: Annotated[str, typer.Option(help="Name of an encoder, hub id or folder.")] = "minilm",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the encoder's four outputs for a text, and what every pool makes of them."""
+    from head2head.cli.hydra_command_line import one_line_errors
+
+    def work() -> None:
+        with importing():
+            from head2head.cli.outputs import describe, show
+
+        description = describe(text, pair, encoder)
+        show(description, json)
+
+    one_line_errors(work)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)],
+    split: Annotated[str, typer.Option(help="Split of the run's task, or of --task.")] = "test",
+    input: Annotated[
+        Path | None,
+        typer.Option(
+            help="Own file instead: csv, tsv, jsonl or parquet with text, text_pair, label; a column file for tokens."
+        ),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Another task with the same labels: ax for a run on mnli.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the data lie, if not where the run found them.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Where predictions go (parquet); by default the run's folder.")
+    ] = None,
+) -> None:
+    """Score a finished run on another split or file, and write its predictions."""
+    from head2head.cli.hydra_command_line import one_line_errors
+
+    def work() -> None:
+        with importing():
+            from head2head.cli.evaluate import evaluate as evaluate_run
+
+        evaluate_run(run, split, input, task, data_dir, output)
+
+    one_line_errors(work)
+
+
+@app.command()
+def report(
+    name: Annotated[
+        str, typer.Argument(help="Name of an experiment: a folder under experiments/.", show_default=False)
+    ],
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Head that the others are compared with; by default pooler, else mean, else the first."),
+    ] = None,
+    all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Compare all pairs of heads.")] = False,
+    test: Annotated[str, typer.Option(help="permutation or wilcoxon, paired by seed.")] = "permutation",
+    epoch: Annotated[str, typer.Option(help="last, or best, which flatters.")] = "last",
+    alpha: Annotated[float, typer.Option(help="Level of the tests.")] = 0.05,
+    examples: Annotated[
+        bool, typer.Option("--examples", help="Compare stored predictions example by example, too.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option(help="Where the files go; by default the experiment's folder.")] = None,
+) -> None:
+    """Tables (Markdown, LaTeX, CSV), figures and one page (report.html) of an experiment's results."""
+    from head2head.cli.hydra_command_line import one_line_errors
+
+    def work() -> None:
+        with importing():
+            from head2head.report.analysis import Options
+            from head2head.report.report import report as write_report
+
+        write_report(name, Options(reference, all_pairs, test, epoch, alpha, examples), output)
+
+    one_line_errors(work)
+
+
+def main() -> None:
+    """The console script."""
+    app()

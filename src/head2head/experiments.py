@@ -1,0 +1,114 @@
+"""results.jsonl of an experiment: a line for each of its finished and failed runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from filelock import FileLock
+
+from head2head.errors import UserError
+from head2head.files import write_atomically
+from head2head.run.result import Result
+
+
+class Ledger:
+    """An experiment's results. Several processes, on several machines, may write it.
+
+    A line holds the fields of result.json, without those settings that say only where files lie.
+    Of several results of one run the best counts: finished before stopped early before failed.
+
+    Args:
+        stopped_too: whether `read` gives the runs that were stopped early.
+    """
+
+    def __init__(self, path: Path, stopped_too: bool = True):
+        self.path, self.stopped_too = path, stopped_too
+        self._seen: tuple[int, int, int] | None = None
+        self._results: dict[str, Result] = {}
+
+    def read(self) -> dict[str, Result]:
+        """Key -> result. Of two equally good lines with one key the later counts.
+
+        Raises:
+            UserError: a line that is no result.
+        """
+        return {key: r for key, r in self._all().items() if self.stopped_too or r.stopped is None}
+
+    def _all(self) -> dict[str, Result]:
+        try:
+            stat = self.path.stat()
+        except FileNotFoundError:
+            return {}
+        seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        if seen != self._seen:
+            self._results, self._seen = self._parsed(), seen
+        return self._results
+
+    def _parsed(self) -> dict[str, Result]:
+        found: dict[str, Result] = {}
+        for number, line in enumerate(self.path.read_bytes().split(b"\n"), start=1):
+            if not line.strip():
+                continue
+            try:
+                result = _checked(Result(**json.loads(line)))
+            except (ValueError, TypeError) as error:  # ValueError: neither JSON nor UTF-8
+                raise UserError(
+                    f"{self.path}:{number}: not a result of this version of head2head: {error}; remove the line"
+                ) from None
+            if result.key not in found or rank(result) >= rank(found[result.key]):
+                found[result.key] = result
+        return found
+
+    def fold(self, *results: Result) -> None:
+        """Add results, all or none. Lines are kept in order: the file does not depend on which run came first."""
+        with self.locked():
+            found = dict(self._all())
+            for result in results:
+                before = found.get(result.key)
+                if before is None or before.failed is not None or rank(result) > rank(before):
+                    found[result.key] = result
+            if found != self._all():
+                self._write(found.values())
+
+    def forget_failed(self, keys: Iterable[str]) -> None:
+        """Take out failed runs, which are to be run again."""
+        again = set(keys)
+        with self.locked():
+            found = self._all()
+            kept = [result for result in found.values() if result.failed is None or result.key not in again]
+            if len(kept) < len(found):
+                self._write(kept)
+
+    def locked(self) -> FileLock:
+        """Held while the file is changed."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.path.with_name(f".{self.path.name}.lock"))
+
+    def _write(self, results: Iterable[Result]) -> None:
+        ordered = sorted(results, key=lambda r: (r.task, r.head, r.seed, r.key))
+        lines = (json.dumps(asdict(result), ensure_ascii=False) + "\n" for result in ordered)
+        write_atomically(self.path, "".join(lines))
+
+
+def _checked(result: Result) -> Result:
+    """A result whose fields can be relied on.
+
+    Raises:
+        ValueError: they cannot be.
+    """
+    for name in ("key", "task", "head", "metric", "split"):
+        if not isinstance(getattr(result, name), str):
+            raise ValueError(f"{name} is no text")
+    if not isinstance(result.seed, int) or not isinstance(result.config, dict):
+        raise ValueError("seed or config is of the wrong type")
+    if result.failed is None and not isinstance(result.score, (int, float)):
+        raise ValueError("it has neither a score nor a reason for having none")
+    return result
+
+
+def rank(result: Result) -> int:
+    """How much a result is worth: scores of a whole run, of a part of it, or none."""
+    return 0 if result.failed is not None else 1 if result.stopped is not None else 2

@@ -1,0 +1,280 @@
+"""Runs on a frozen encoder, from their resolved configurations to their Results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from hydra.utils import instantiate
+from torch import nn
+
+from head2head.data.datamodule import DataModule
+from head2head.data.task import Task
+from head2head.errors import UserError
+from head2head.frozen.batches import Batches
+from head2head.frozen.features import Store
+from head2head.frozen.head_parts import Make, Reading, rest_of
+from head2head.frozen.member import Member, Schedule
+from head2head.frozen.progress import Progress
+from head2head.frozen.training import train
+from head2head.model.checkpoint import load_encoder
+from head2head.model.encoder import Encoder, NoPooler
+from head2head.model.finetuner import Diverged, FineTuner
+from head2head.model.heads import SentenceHead, TokenHead
+from head2head.model.output import Needs
+from head2head.run.key import Identity, complete, identify
+from head2head.run.loggers import open_loggers
+from head2head.run.record import Parts, blank_result, conclude, count, last_line
+from head2head.run.result import Result, run_folder, write_result
+from head2head.run.run import (
+    build_head,
+    build_trainer,
+    check_length,
+    checkpoint_of,
+    load_data,
+    optimizer_settings,
+    quiet,
+    run,
+)
+
+Outcome = Result | Exception
+Head = SentenceHead | TokenHead
+
+
+def run_one(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
+    """`run.run`, on features.
+
+    Raises:
+        UserError, Diverged: as there.
+    """
+    ((_, outcome),) = run_bank([config], [overrides])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def run_bank(configs: Sequence[dict[str, Any]], overrides: Sequence[Sequence[str]]) -> Iterator[tuple[int, Outcome]]:
+    """Train and score runs of one bank (see eligible.bank_of), and write a folder for each.
+
+    Yields:
+        A run's number and its result, or what has kept it from having one: UserError, or Diverged in which case its
+        folder has a result.json that says so.
+
+    Raises:
+        UserError: none of them can be run.
+    """
+    started = time.perf_counter()
+    quiet()
+    first = configs[0]
+    identities = [identify(first)]
+    task = identities[0].task
+    identities += [identify(config, task) for config in configs[1:]]
+    if first["threads"] is not None:
+        torch.set_num_threads(first["threads"])
+    trainer = build_trainer(first["trainer"] | {"enable_progress_bar": False})  # checks what was asked for
+    device = trainer.strategy.root_device
+    dtype = torch.float64 if trainer.precision == "64-true" else torch.float32
+    data, gold = load_data(first, task, identities[0].seed)
+
+    heads, refused = built_heads(configs, identities)
+    encoder, without_pooler = encoder_for(first, heads)
+    yield from (refused | without_pooler).items()
+    if encoder is None:
+        return
+    check_length(task, encoder)
+    encoder = encoder.to(device, dtype)
+
+    members: dict[int, Member] = {}
+    for number, head in heads.items():
+        rest = rest_of(head.to(device, dtype), encoder)
+        if rest is None:  # a part of the user's own that stands between learned ones
+            yield number, attempted(configs[number], overrides[number])
+            continue
+        settings = optimizer_settings(configs[number])
+        model = FineTuner(encoder, head, task.labels, task.metrics, gold, identities[number].seed, settings)
+        members[number] = Member(model, rest, identities[number].seed, settings)
+    if not members:
+        return
+    batches = open_batches(first, task, data, encoder, members.values(), device)
+    schedule = schedule_of(trainer, batches["train"])
+    train(list(members.values()), batches, schedule, Progress(bool(first["trainer"]["enable_progress_bar"])))
+    spent = sum(sum(member.seconds.values()) for member in members.values())
+    bank = Bank(
+        data, device, batches["train"].steps, len(members), (time.perf_counter() - started - spent) / len(members)
+    )
+    for number, member in members.items():
+        yield number, written(configs[number], overrides[number], identities[number], member, bank)
+
+
+@dataclass(frozen=True)
+class Bank:
+    """What the runs of a bank have in common when they have been trained.
+
+    epoch_steps: optimizer steps of an epoch.
+    size: number of them.
+    before: seconds spent on data, features and the like, a run's share.
+    """
+
+    data: DataModule
+    device: torch.device
+    epoch_steps: int
+    size: int
+    before: float
+
+
+def built_heads(
+    configs: Sequence[dict[str, Any]], identities: Sequence[Identity]
+) -> tuple[dict[int, Head], dict[int, Outcome]]:
+    """The runs' heads by the runs' numbers, and why there is none for the others."""
+    heads: dict[int, Head] = {}
+    refused: dict[int, Outcome] = {}
+    for number, (config, identity) in enumerate(zip(configs, identities, strict=True)):
+        try:
+            optimizer_settings(config)  # checked here, since nothing of a run may fail once the bank trains
+            heads[number] = build_head(config, checkpoint_of(config), identity.task.num_outputs, identity.seed)
+        except UserError as error:
+            refused[number] = error
+    return heads, refused
+
+
+def encoder_for(config: dict[str, Any], heads: dict[int, Head]) -> tuple[Encoder | None, dict[int, Outcome]]:
+    """The frozen encoder with all that the heads read; None where no head is left. Where the checkpoint has no pooler,
+    heads that read it are taken out of `heads`, and returned with the reason.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    if not heads:
+        return None, {}
+    try:
+        return frozen_encoder(config, heads.values()), {}
+    except NoPooler as error:
+        refused = {number for number, head in heads.items() if head.needs.pooler}
+        for number in refused:
+            del heads[number]
+        return frozen_encoder(config, heads.values()) if heads else None, dict.fromkeys(refused, error)
+
+
+def attempted(config: dict[str, Any], overrides: Sequence[str]) -> Outcome:
+    """What comes of a run by Lightning's Trainer."""
+    try:
+        return run(config, overrides)
+    except UserError as error:
+        return error
+
+
+def frozen_encoder(config: dict[str, Any], heads: Any) -> Encoder:
+    """The encoder with all that some heads read, in eval mode.
+
+    Raises:
+        NoPooler: a head reads pooler_output, and the checkpoint has no pooler.
+        UserError: it cannot be loaded.
+    """
+    needs = [head.needs for head in heads]
+    union = Needs(frozenset().union(*(need.layers for need in needs)), any(need.pooler for need in needs))
+    return load_encoder(checkpoint_of(config), union, frozen=True)
+
+
+def open_batches(
+    config: dict[str, Any], task: Task, data: DataModule, encoder: Encoder, members: Any, device: torch.device
+) -> dict[str, Batches]:
+    """The features of the training and validation splits, computed where they are not there yet."""
+    wanted: dict[Reading, Make] = {}
+    for member in members:
+        wanted |= dict(zip(member.rest.readings, member.rest.made_by, strict=True))
+    found = {}
+    for split in ("train", *task.validation_splits):
+        store = Store(
+            Path(config["cache_dir"]).expanduser(), encoder, data.splits[split], f"{task.name} {split}",
+            config["evaluation_tokens"],
+        )  # fmt: skip
+        features = store.open(wanted)
+        found[split] = Batches(data.splits[split], features, config["batch_size"], config["evaluation_tokens"], device)
+    return found
+
+
+def schedule_of(trainer: pl.Trainer, batches: Batches) -> Schedule:
+    """How long Lightning's Trainer would train, and how it would clip."""
+    epochs = None if trainer.max_epochs in (None, -1) else trainer.max_epochs
+    limits = [epochs * batches.steps] if epochs is not None else []
+    if trainer.max_steps != -1:
+        limits.append(trainer.max_steps)
+    return Schedule(
+        epochs,
+        min(limits),
+        batches.steps,
+        trainer.gradient_clip_val or None,
+        trainer.gradient_clip_algorithm == "value",
+        trainer.log_every_n_steps,  # type: ignore[attr-defined]
+    )
+
+
+def written(
+    config: dict[str, Any], overrides: Sequence[str], identity: Identity, member: Member, bank: Bank
+) -> Outcome:
+    """A trained member's folder, and its result."""
+    began = time.perf_counter()
+    parts = Parts(identity.task, bank.data, member.model)
+    config = complete(config, identity.task)
+    with run_folder(identity.parent, identity.name) as folder:
+        (folder / "config.yaml").write_text(
+            yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
+        result = blank_result(config, overrides, identity, parts, bank.device)
+        result.parameters |= sizes(member.model)
+        result.folder, result.bank = str(folder), bank.size
+        extra = instantiate(config["logger"]) if config["logger"] else None
+        spent = sum(member.seconds.values()) + bank.before
+        try:
+            with open_loggers(extra, folder, identity, config) as loggers:
+                replay(member, bank.epoch_steps, loggers)
+                if member.failed is not None:
+                    raise Diverged(member.failed)
+                seconds = member.seconds | {"total": spent + time.perf_counter() - began}
+                conclude(result, parts, folder, member.model.history[-1]["step"], bank.device, seconds, loggers)
+        except Diverged as error:
+            result.failed, result.steps = str(error), member.losses[-1][0] if member.losses else 0
+            result.seconds = {"total": spent}
+            write_result(result, folder)
+            return error
+        write_result(result, folder)
+    print(last_line(result, folder), flush=True)
+    return result
+
+
+def replay(member: Member, epoch_steps: int, loggers: Sequence[Any]) -> None:
+    """Give the loggers what a run by Lightning's Trainer gives them while it trains."""
+    model = member.model
+    points: list[tuple[int, dict[str, float]]] = [
+        (step - 1, {"train/loss": loss, "epoch": epoch}) for step, epoch, loss in member.losses
+    ]
+    for point in model.history:
+        values = {f"{split}/{name}": v for split, found in point["metrics"].items() for name, v in found.items()}
+        first = point["metrics"].get(next(iter(model.gold)))
+        score = {"score": first[model.metrics[0]]} if first else {}
+        # Lightning counts a step and an epoch more for a validation that closes the training in mid-epoch.
+        whole = point["step"] % epoch_steps == 0
+        points.append((point["step"] - whole, values | score | {"epoch": point["epoch"] - whole}))
+    for step, values in sorted(points, key=lambda point: point[0]):
+        for logger in loggers:
+            logger.log_metrics(values, step=step)
+    for logger in loggers:
+        logger.save()
+
+
+def sizes(model: FineTuner) -> dict[str, int]:
+    """Numbers of parameters, of an encoder that computes no more than this head reads."""
+    encoder, needs = model.encoder, model.head.needs
+    total = count(model.head) + count(encoder.model)
+    if needs.pooler:
+        total += count(encoder.pooler)
+    elif not needs.attentions:
+        unread: list[nn.Module] = encoder.layers[max(needs.layers, default=0) :]
+        total -= sum(count(layer) for layer in unread)
+    return {"total": total}

@@ -1,0 +1,232 @@
+"""What a head reads of a frozen encoder, cut where training begins.
+
+What stands before the first learned weight gives the same numbers in every epoch: it is computed once, and the rest
+of the head is trained on it. Where only layers are mixed (scalar mix) or set side by side and the pool is a sum over
+tokens, pooling first is the same, and much less: sum_t c_t sum_i w_i h_it = sum_i w_i sum_t c_t h_it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from head2head.model.encoder import Encoder
+from head2head.model.heads import Layer, SentenceHead, TokenHead
+from head2head.model.heads.heads import WORDS
+from head2head.model.heads.layers import Layers
+from head2head.model.output import EncoderOutput, EncoderSpec
+
+Unit = Literal["row", "word", "token"]
+Make = Callable[[EncoderOutput, Mapping[str, Any]], Tensor]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One array of features.
+
+    layers: numbers of the hidden states that it is made of.
+    unit: whether there is a vector for each row, each of its words, or each of its tokens.
+    width: of a vector.
+    pooler: it is made of the encoder's pooler_output.
+    rule: what is computed, with the code that computes it: part of the cache's key.
+    """
+
+    layers: frozenset[int]
+    unit: Unit
+    width: int
+    rule: str
+    pooler: bool = False
+
+
+class Rest(nn.Module):
+    """What is trained of a head: features -> logits. Its parameters are the head's own.
+
+    Attributes:
+        readings: what it reads, in the order of forward's features.
+        made_by: for each of them the function that makes it of a batch: (B, width) for rows, (n, width) for
+            the n words or tokens of the batch, row after row.
+        fixed_size: a row has one vector of each reading, so that rows of different runs can be stacked.
+    """
+
+    readings: Sequence[Reading]
+    made_by: Sequence[Make]
+    fixed_size = True
+
+    def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
+        """(B, C) logits, or (B, W, C).
+
+        Args:
+            features: (B, D) each, or (B, U, D) with padding behind, for U words or tokens.
+            mask: (B, U), 1 where there is a word or token; None for rows.
+            special: (B, U), 1 at special tokens; None where no tokens are read.
+        """
+        raise NotImplementedError
+
+
+class PooledRest(Rest):
+    """The classifier, behind a pool and layers that learn nothing."""
+
+    def __init__(self, head: SentenceHead, encoder: Encoder):
+        super().__init__()
+        self.classifier = head.classifier
+        width = head.pool.size
+        rule: list[Any] = [described(head.layers), described(head.pool)]
+        if head.pool.needs_pooler:
+            rule.append(weights_hash(encoder.pooler))
+        reads = frozenset(head.layers.reads)
+        self.readings = [Reading(reads, "row", width, json.dumps(rule), head.pool.needs_pooler)]
+        self.made_by = [functools.partial(pooled, head, head.layers)]
+
+    def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
+        return self.classifier(features[0])
+
+
+class MixedRest(Rest):
+    """Layers and classifier, behind a pool that is a sum over tokens."""
+
+    def __init__(self, head: SentenceHead, spec: EncoderSpec):
+        super().__init__()
+        self.layers, self.classifier, self.spec = head.layers, head.classifier, spec
+        pool = described(head.pool)
+        self.readings = [
+            Reading(frozenset({i}), "row", spec.hidden_size, json.dumps([described(Layer(spec, i)), pool]))
+            for i in head.layers.reads
+        ]
+        self.made_by = [functools.partial(pooled, head, Layer(spec, i)) for i in head.layers.reads]
+
+    def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
+        states = {i: state.unsqueeze(1) for i, state in zip(self.layers.reads, features, strict=True)}
+        return self.classifier(self.layers(as_output(self.spec, states))[:, 0])
+
+
+class WordRest(Rest):
+    """Layers and classifier of a token head, behind the rule that makes one vector of a word's pieces."""
+
+    fixed_size = False
+
+    def __init__(self, head: TokenHead, spec: EncoderSpec):
+        super().__init__()
+        self.head, self.spec = head, spec
+        rule = [head.subword, source_hash(TokenHead)]
+        self.readings = [
+            Reading(frozenset({i}), "word", spec.hidden_size, json.dumps([i, *rule])) for i in head.layers.reads
+        ]
+        self.made_by = [functools.partial(words, head, i) for i in head.layers.reads]
+
+    def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
+        assert mask is not None
+        states = dict(zip(self.head.layers.reads, features, strict=True))
+        return self.head.classify(self.head.layers(as_output(self.spec, states)), mask.bool())
+
+
+class TokenRest(Rest):
+    """A whole sentence head, for pools that learn something."""
+
+    fixed_size = False
+
+    def __init__(self, head: SentenceHead, spec: EncoderSpec):
+        super().__init__()
+        self.head, self.spec = head, spec
+        self.readings, self.made_by = zip(*(token_reading(spec, i) for i in head.layers.reads), strict=True)
+
+    def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
+        states = dict(zip(self.head.layers.reads, features, strict=True))
+        return self.head(as_output(self.spec, states, mask, special))
+
+
+def token_reading(spec: EncoderSpec, layer: int) -> tuple[Reading, Make]:
+    """A hidden state as it is, and what makes it of a batch."""
+    return Reading(frozenset({layer}), "token", spec.hidden_size, json.dumps(layer)), functools.partial(tokens, layer)
+
+
+def pooled(head: SentenceHead, layers: Layers, output: EncoderOutput, _batch: Mapping[str, Any]) -> Tensor:
+    """(B, D): some layers, pooled."""
+    return head.pooled(output, layers)
+
+
+def words(head: TokenHead, layer: int, output: EncoderOutput, batch: Mapping[str, Any]) -> Tensor:
+    """(n, H): a vector for each word of a batch, row after row."""
+    places = batch["words"]
+    return WORDS[head.subword](output.hidden_state(layer), places)[places[..., 1] > places[..., 0]]
+
+
+def tokens(layer: int, output: EncoderOutput, _batch: Mapping[str, Any]) -> Tensor:
+    """(n, H): a vector for each token of a batch, row after row."""
+    return output.hidden_state(layer)[output.attention_mask.bool()]
+
+
+def rest_of(head: SentenceHead | TokenHead, encoder: Encoder) -> Rest | None:
+    """What is trained of a head on a frozen encoder; None for a head that cannot be cut.
+
+    Args:
+        encoder: its pooler and sizes are looked at, nothing is computed.
+    """
+    learns = {name: any(True for _ in part.parameters()) for name, part in head.named_children()}
+    if isinstance(head, TokenHead):
+        return WordRest(head, encoder.spec) if head.layers.linear else None
+    fixed = not learns["pool"] and known(head.pool)
+    if fixed and head.pool.linear and head.layers.linear and len(head.layers.reads) > 1:
+        return MixedRest(head, encoder.spec)
+    if fixed and not learns["layers"] and known(head.layers):
+        return PooledRest(head, encoder)
+    return None if head.pool.needs_pooler else TokenRest(head, encoder.spec)
+
+
+def as_output(
+    spec: EncoderSpec, states: Mapping[int, Tensor], mask: Tensor | None = None, special: Tensor | None = None
+) -> EncoderOutput:
+    """Features (B, U, H) by number of the hidden state, as an encoder gives them."""
+    if mask is None:
+        mask = next(iter(states.values())).new_ones(())  # of vectors that are pooled: nobody asks
+    return EncoderOutput(spec.num_layers, mask, special, states)
+
+
+def described(module: Any) -> list[Any]:
+    """A part of a head that learns nothing: its class, the code of it, and its settings. Its children, too."""
+    settings = {name: repr(value) for name, value in sorted(vars(module).items()) if not name.startswith("_")}
+    settings.pop("training", None)
+    children = {name: described(child) for name, child in module.named_children()}
+    return [type(module).__qualname__, source_hash(type(module)), settings, children]
+
+
+def known(module: Any) -> bool:
+    """Whether the code of a part can be told apart from its next version: its source is there to be hashed."""
+    try:
+        return all(source_hash(type(part)) != "" for part in module.modules())
+    except (OSError, TypeError):
+        return False
+
+
+def source_hash(kind: type) -> str:
+    """Hash of the file that defines a class.
+
+    Raises:
+        OSError, TypeError: there is no such file.
+    """
+    path = inspect.getsourcefile(kind)
+    if path is None:
+        raise OSError(f"no source of {kind}")
+    return _file_hash(path)
+
+
+@functools.cache
+def _file_hash(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+
+
+def weights_hash(module: nn.Module) -> str:
+    """Hash of a module's weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Encoder, heads, and what trains them."""

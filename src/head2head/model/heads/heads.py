@@ -1,0 +1,156 @@
+"""A head = layers x pool x classifier. Sentence and token heads are two classes, not a flag."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from head2head.errors import UserError
+from head2head.model.heads.classifiers import Classifier
+from head2head.model.heads.layers import Layer, Layers
+from head2head.model.heads.pooling import Pool, wide
+from head2head.model.output import EncoderOutput, EncoderSpec, Needs
+
+
+class SentenceHead(nn.Module):
+    """One prediction for a text or a pair of texts.
+
+    Args:
+        layers, pool, classifier: the parts, still to be given the encoder's sizes.
+        num_labels: number C of logits (1 for regression).
+        dropout: of the classifier; null for the encoder's own.
+    """
+
+    kind = "sentence"
+
+    def __init__(
+        self,
+        layers: Callable[..., Layers],
+        pool: Callable[..., Pool],
+        classifier: Callable[..., Classifier],
+        encoder: EncoderSpec,
+        num_labels: int,
+        dropout: float | None = None,
+    ):
+        super().__init__()
+        self.layers = layers(encoder=encoder)
+        self.pool = pool(size=self.layers.size)
+        if self.pool.needs_pooler and self.layers.reads != [encoder.num_layers]:
+            raise UserError(
+                "head/pool=pooler reads the last layer: pooler_output is made from it; use head/layers=last"
+            )
+        self.classifier = build_classifier(classifier, self.kind, self.pool.size, num_labels, encoder, dropout)
+        initialize(self, encoder.initializer_range)
+
+    @property
+    def needs(self) -> Needs:
+        """What the encoder has to compute for this head."""
+        # Without the special tokens the first one is another.
+        first = self.pool.first_only and self.pool.special_tokens and type(self.layers) is Layer
+        return Needs(frozenset(self.layers.reads), pooler=self.pool.needs_pooler, first_only=first)
+
+    def forward(self, output: EncoderOutput) -> Tensor:
+        """(B, C) logits."""
+        return self.classifier(self.pooled(output, self.layers))
+
+    def pooled(self, output: EncoderOutput, layers: Layers) -> Tensor:
+        """(B, D): what the pool makes of some layers."""
+        mask = output.attention_mask if self.pool.special_tokens else output.text_mask
+        pooler_output = output.pooler_output if self.pool.needs_pooler else None
+        return self.pool(layers(output), mask, pooler_output)
+
+
+class TokenHead(nn.Module):
+    """One prediction for each word, from the hidden states of its word pieces.
+
+    Args:
+        subword: which of a word's pieces stands for it: "first" (BERT), "last", or their "mean".
+    """
+
+    kind = "token"
+
+    def __init__(
+        self,
+        layers: Callable[..., Layers],
+        classifier: Callable[..., Classifier],
+        encoder: EncoderSpec,
+        num_labels: int,
+        subword: str = "first",
+        dropout: float | None = None,
+    ):
+        super().__init__()
+        if subword not in WORDS:
+            raise UserError(f"head.subword={subword}: choose from: {', '.join(WORDS)}")
+        self.subword = subword
+        self.layers = layers(encoder=encoder)
+        self.classifier = build_classifier(classifier, self.kind, self.layers.size, num_labels, encoder, dropout)
+        initialize(self, encoder.initializer_range)
+
+    @property
+    def needs(self) -> Needs:
+        """What the encoder has to compute for this head."""
+        return Needs(frozenset(self.layers.reads))
+
+    def forward(self, output: EncoderOutput, words: Tensor) -> Tensor:
+        """(B, W, C) logits.
+
+        words: (B, W, 2), positions of each word's first piece and of the one behind its last; (0, 0)
+            where a row has fewer words.
+        """
+        return self.classify(WORDS[self.subword](self.layers(output), words), words[..., 1] > words[..., 0])
+
+    def classify(self, features: Tensor, mask: Tensor) -> Tensor:
+        """(B, W, C) logits from the words' features (B, W, H'), where mask (B, W) says that there is a word."""
+        return self.classifier(features.masked_fill(~mask.unsqueeze(-1), 0), mask)
+
+
+def at(tokens: Tensor, positions: Tensor) -> Tensor:
+    """(B, W, H): the tokens (B, T, H) at positions (B, W)."""
+    return tokens.gather(1, positions.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
+
+
+def mean_piece(tokens: Tensor, words: Tensor) -> Tensor:
+    """(B, W, H): each word's mean over its pieces, summed in float32 or wider."""
+    position = torch.arange(tokens.shape[1], device=tokens.device)
+    inside = (position >= words[..., :1]) & (position < words[..., 1:])  # (B, W, T)
+    values = wide(tokens)
+    share = inside.to(values.dtype) / inside.sum(dim=-1, keepdim=True).clamp(min=1)
+    return (share @ values).to(tokens.dtype)
+
+
+WORDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "first": lambda tokens, words: at(tokens, words[..., 0]),
+    "last": lambda tokens, words: at(tokens, (words[..., 1] - 1).clamp(min=0)),
+    "mean": mean_piece,
+}
+
+
+def build_classifier(
+    classifier: Callable[..., Classifier],
+    kind: str,
+    size: int,
+    num_labels: int,
+    encoder: EncoderSpec,
+    dropout: float | None,
+) -> Classifier:
+    """The classifier for what the head's earlier parts give out.
+
+    Raises:
+        UserError: it cannot serve this kind of head.
+    """
+    built = classifier(size=size, num_labels=num_labels, dropout=encoder.dropout if dropout is None else dropout)
+    if kind not in built.kinds:
+        raise UserError(
+            f"head/classifier: {type(built).__name__} reads a sequence of words; a sentence head has one vector"
+        )
+    return built
+
+
+def initialize(head: nn.Module, std: float) -> None:
+    """BERT's own initialisation for new linear layers: normal weights, zero biases. Draws from torch's
+    global generator."""
+    for module in head.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

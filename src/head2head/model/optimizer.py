@@ -1,0 +1,140 @@
+"""AdamW as BERT is fine-tuned with it: parameter groups and learning-rate schedules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+from torch.nn.utils import get_total_norm
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from transformers import get_scheduler
+
+from head2head.errors import UserError, did_you_mean
+from head2head.model.encoder import Encoder
+
+SCHEDULES = ("linear", "cosine", "constant")
+FROZEN_HEAD_LR = 1e-3
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """Settings of AdamW (Loshchilov and Hutter 2019) and of the schedule.
+
+    lr: of the encoder at its top layer, reached at the end of the warm-up.
+    head_lr: of the head; None takes `lr`, or FROZEN_HEAD_LR when the encoder is frozen whole: a new layer
+        on fixed features learns next to nothing at a rate made for fine-tuning.
+    weight_decay: not applied to biases and LayerNorm (Devlin et al. 2019).
+    layer_decay: each layer's rate is that of the layer above times this (Howard and Ruder 2018; the
+        embeddings lie one below the first layer); 1 gives all layers the same.
+    schedule: "linear" decay to 0, "cosine" to 0, or "constant", all after the warm-up.
+    warmup_ratio: share of all steps over which the rate rises from 0.
+    """
+
+    lr: float = 5e-5
+    head_lr: float | None = None
+    weight_decay: float = 0.01
+    betas: Sequence[float] = (0.9, 0.999)
+    eps: float = 1e-8
+    layer_decay: float = 1.0
+    schedule: str = "linear"
+    warmup_ratio: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise UserError(f"optimizer.schedule={self.schedule}: {did_you_mean(self.schedule, SCHEDULES)}")
+        for name in ("lr", "head_lr", "weight_decay", "eps", "layer_decay", "warmup_ratio"):
+            value = getattr(self, name)
+            if value is None and name == "head_lr":
+                continue
+            if not isinstance(value, (int, float)) or math.isnan(value):
+                raise UserError(f"optimizer.{name}={value}: not a number")
+            if value < 0:
+                raise UserError(f"optimizer.{name}={value}: cannot be negative")
+        if self.warmup_ratio > 1:
+            raise UserError(f"optimizer.warmup_ratio={self.warmup_ratio}: a share of the steps, from 0 to 1")
+        betas = self.betas if isinstance(self.betas, (list, tuple)) else ()
+        if len(betas) != 2 or not all(isinstance(beta, (int, float)) and 0 <= beta < 1 for beta in betas):
+            raise UserError(f"optimizer.betas={self.betas}: two numbers from 0 to below 1")
+
+
+def parameter_groups(encoder: Encoder, head: nn.Module, settings: OptimizerSettings) -> list[dict]:
+    """Every trainable parameter once, grouped by learning rate and weight decay."""
+    depth_of = {id(p): i + 1 for i, layer in enumerate(encoder.layers) for p in layer.parameters()}
+    top = len(encoder.layers) + 1
+    if encoder.layers:
+        depth_of |= {id(p): 0 for part in encoder.embedding_parts for p in part.parameters()}
+    else:
+        top = 1
+    no_decay = {
+        id(p)
+        for part in (encoder, head)
+        for module in part.modules()
+        for name, p in module.named_parameters(recurse=False)
+        if isinstance(module, nn.LayerNorm) or name.startswith("bias")
+    }
+    head_lr = settings.head_lr
+    if head_lr is None:
+        head_lr = FROZEN_HEAD_LR if encoder.frozen is True else settings.lr
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for part in (encoder, head):
+        for parameter in part.parameters():
+            if not parameter.requires_grad:
+                continue
+            if part is head:
+                lr = head_lr
+            else:
+                # The top layer and what lies above it (the pooler) have the full rate.
+                below_top = max(top - 1 - depth_of.get(id(parameter), top), 0)
+                lr = settings.lr * settings.layer_decay**below_top
+            decay = 0.0 if id(parameter) in no_decay else settings.weight_decay
+            groups.setdefault((lr, decay), []).append(parameter)
+    return [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]
+
+
+def build_optimizer(
+    encoder: Encoder, head: nn.Module, settings: OptimizerSettings, total_steps: int, fused: bool
+) -> tuple[AdamW, LRScheduler]:
+    """AdamW over the parameter groups, and its schedule, stepped once an optimizer step.
+
+    Raises:
+        UserError: nothing is left to train.
+    """
+    return optimizer_over(parameter_groups(encoder, head, settings), settings, total_steps, fused)
+
+
+def optimizer_over(
+    groups: list[dict], settings: OptimizerSettings, total_steps: int, fused: bool
+) -> tuple[AdamW, LRScheduler]:
+    """AdamW over some parameter groups, and its schedule.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not groups:
+        raise UserError("nothing to train: the encoder is frozen and the head has no parameters")
+    beta1, beta2 = settings.betas
+    optimizer = AdamW(groups, lr=settings.lr, betas=(beta1, beta2), eps=settings.eps, fused=fused)
+    name = settings.schedule if settings.schedule != "constant" else "constant_with_warmup"
+    warmup = math.ceil(settings.warmup_ratio * total_steps)
+    return optimizer, get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=total_steps)
+
+
+def can_fuse(precision: str, clips_values: bool = False) -> bool:
+    """Whether the fused kernel can be used: not where Lightning clips, which it refuses to do for this kernel under
+    mixed precision; `clip_in_step` does it where gradients are clipped by their norm and not scaled.
+
+    Args:
+        clips_values: gradients are clipped element by element.
+    """
+    return not (precision == "16-mixed" or ("mixed" in precision and clips_values))
+
+
+def clip_in_step(optimizer: Optimizer, max_norm: float) -> None:
+    """What clip_grad_norm_ does to float32 gradients, left to the next step of a fused optimizer, which has to read
+    them anyway: it divides gradients by its attribute `grad_scale`.
+    """
+    norm = get_total_norm([p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None])
+    optimizer.grad_scale = ((norm + 1e-6) / max_norm).clamp(min=1)  # type: ignore[attr-defined]

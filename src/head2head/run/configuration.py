@@ -1,0 +1,294 @@
+"""The yaml files: what they offer, and one configuration composed from them. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from head2head.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+    from omegaconf import DictConfig
+
+_PACKAGED = Path(__file__).parents[1] / "configs"
+CONFIGS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[3] / "configs"
+
+
+def folders() -> list[Path]:
+    """Where configurations are looked for: the package's own, then `configs/` in the working directory."""
+    own = Path.cwd() / "configs"
+    return [CONFIGS] if not own.is_dir() or own.samefile(CONFIGS) else [CONFIGS, own]
+
+
+def options(group: str) -> dict[str, Path]:
+    """The choices of a group (`head`, `head/pool`, `task` ...) and their files.
+
+    Raises:
+        UserError: one of the user's own files has the name of a built-in one, which would hide it.
+    """
+    found: dict[str, Path] = {}
+    for folder in folders():
+        for path in sorted((folder / group).glob("*.yaml")):
+            if path.stem in found:
+                raise UserError(f"{path}: there is a built-in {group} of that name; give the file another name")
+            found[path.stem] = path
+    return found
+
+
+def groups() -> list[str]:
+    """Every group that can be chosen from: encoder, head, head/layers, ..."""
+    return sorted({str(path.parent.relative_to(folder)) for folder in folders() for path in folder.glob("*/**/*.yaml")})
+
+
+def description(path: Path) -> str:
+    """What a yaml file says of itself: the comment in its first line."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+def compose(overrides: Sequence[str]) -> dict[str, Any]:
+    """The resolved configuration for some overrides, as plain dicts, lists, strings and numbers.
+
+    Raises:
+        UserError: an unknown name, or a value that does not parse, is missing or is one of several.
+    """
+    from hydra import compose as hydra_compose
+
+    check_names(overrides)
+    with one_line(overrides), hydra_initialized():
+        return resolved(hydra_compose("train", overrides=[*overrides, *search_path()]))
+
+
+@contextmanager
+def hydra_initialized() -> Iterator[None]:
+    """Hydra ready to compose, also while one of its applications runs, as in a sweep."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = running
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """A composed configuration as plain data.
+
+    Raises:
+        UserError: a setting that must be given is missing.
+    """
+    from omegaconf import OmegaConf
+
+    with one_line():
+        OmegaConf.resolve(config)
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise UserError(f"{missing[0]} has no value; give {missing[0]}=VALUE")
+    return OmegaConf.to_container(config)  # type: ignore[return-value]
+
+
+def refuse_several_devices(config: dict[str, Any]) -> None:
+    """Check that a run which is one of several needs one device: Lightning starts a process for each further
+    one with the very command line, and each would run them all.
+
+    Raises:
+        UserError: there are several.
+    """
+    if str(config["trainer"]["devices"]) != "1" or config["trainer"]["num_nodes"] != 1:
+        raise UserError("runs on several devices cannot be several at once; start them one by one with train.py")
+
+
+def search_path() -> list[str]:
+    """The override that puts the user's own `configs/` on Hydra's search path."""
+    return [f"hydra.searchpath=['file://{folder}']" for folder in folders()[1:]]
+
+
+def check_names(overrides: Sequence[str], several: bool = False) -> None:
+    """Check that each `group=choice` names an existing choice, and that a setting has one value.
+
+    Args:
+        several: values may be several, as in a multirun.
+
+    Raises:
+        UserError: it does not, with the near names.
+    """
+    known = groups()
+    for text in overrides:
+        override = _parse(text)
+        group = override.get_key_element().lstrip("+~")
+        if override.is_sweep_override() and not several:
+            raise UserError(_several_values(text, group in known))
+        if group in known and not override.is_delete():
+            _check_choices(group, _values(override))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An override, taken apart: its text, the setting's name, and the values it gives."""
+
+    text: str
+    name: str
+    values: tuple[str, ...]
+
+
+def settings(overrides: Sequence[str]) -> list[Setting]:
+    """Overrides taken apart.
+
+    Raises:
+        UserError: one that does not parse.
+    """
+    parsed = [(text, _parse(text)) for text in overrides]
+    return [Setting(text, o.get_key_element(), () if o.is_delete() else tuple(_values(o))) for text, o in parsed]
+
+
+def combinations(overrides: Sequence[str]) -> list[list[str]]:
+    """Of a multirun's combinations the first, and those that differ from it in one choice from a group.
+
+    When these compose, all do: which settings there are depends on the choices alone.
+    """
+    known = groups()
+    parsed = [_parse(text) for text in overrides]
+    offered = [
+        [f"{o.get_key_element()}={value}" for value in _values(o)] if o.is_sweep_override() else [text]
+        for text, o in zip(overrides, parsed, strict=True)
+    ]
+    first = [values[0] for values in offered]
+    others = [
+        [*first[:place], other, *first[place + 1 :]]
+        for place, override in enumerate(parsed)
+        if override.get_key_element() in known
+        for other in offered[place][1:]
+    ]
+    return [first, *others]
+
+
+def _parse(text: str) -> Override:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException:
+        raise UserError(_not_parsed(text)) from None
+
+
+def _not_parsed(text: str) -> str:
+    """What to write instead of an override that does not parse."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        return f"{text}: not of the form key=value"
+    if value.startswith("~/"):
+        return f"{text}: the shell does not expand ~ there; give the full path: {key}={Path(value).expanduser()}"
+    bare = value.strip("'\"")
+    return f"""{text}: a value with special characters needs quotes: '{key}="{bare}"'"""
+
+
+def _several_values(text: str, is_choice: bool) -> str:
+    """What to write instead of `seed=1,2` where there is one run."""
+    key, _, value = text.partition("=")
+    message = f"several values for {key}: put -m first (python train.py -m {text})"
+    return message if is_choice else f"""{message}; for one value with a comma: '{key}="{value}"'"""
+
+
+def _values(override: Override) -> list[str]:
+    """The values that an override stands for: those of a sweep, or its only one.
+
+    Raises:
+        UserError: there is none.
+    """
+    from hydra.core.override_parser.types import Glob, IntervalSweep
+
+    value = override.value()
+    if isinstance(value, Glob):
+        found = value.filter(list(options(override.get_key_element())))
+    elif isinstance(value, IntervalSweep):
+        found = [str(value.start), str(value.end)]
+    elif override.is_sweep_override():
+        found = list(override.sweep_string_iterator())
+    else:
+        found = [override.get_value_string()]
+    if not found:
+        raise UserError(f"{override.input_line}: stands for no value")
+    return found
+
+
+def _check_choices(group: str, values: Sequence[str]) -> None:
+    choices = options(group)
+    for value in values:
+        if value.strip("'\"") not in choices:
+            raise UserError(f"unknown {group} {value!r}; {did_you_mean(value, choices)}")
+
+
+@contextmanager
+def one_line(overrides: Sequence[str] = ()) -> Iterator[None]:
+    """Turn Hydra's and OmegaConf's errors into one line.
+
+    Args:
+        overrides: what was asked for, each setting with one value, to look for near names.
+
+    Raises:
+        UserError: instead of theirs.
+    """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_one_line(error, overrides)) from None
+
+
+def _one_line(error: Exception, overrides: Sequence[str]) -> str:
+    """Hydra's and OmegaConf's messages in one line, with the near names where a key is unknown."""
+    while not str(error) and error.__cause__ is not None:
+        error = error.__cause__  # type: ignore[assignment]
+    text = str(error)
+    unknown = re.search(r"Could not override '([^']+)'", text)
+    if unknown is None:
+        return " ".join(line.strip() for line in text.splitlines() if line.strip())
+    name = unknown.group(1)
+    if name in ("head/pool", "head.pool"):
+        return "a token head (ner) reads every word and has no pool; leave out head/pool"
+    keys = [k for k in known_keys([o for o in overrides if o.partition("=")[0] in groups()]) if k != name]
+    return (
+        f"unknown setting {name}; {did_you_mean(name, keys)}"
+        if near(name, keys)
+        else f"unknown setting {name}; see --help"
+    )
+
+
+def near(name: str, known: Sequence[str]) -> bool:
+    """Whether some known name is close to this one."""
+    return "did you mean" in did_you_mean(name, known)
+
+
+def known_keys(choices: Sequence[str]) -> list[str]:
+    """Every group, and every dotted setting that can be set under some choices, where they go together."""
+    from hydra import compose as hydra_compose
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    def walk(node: dict, prefix: str) -> list[str]:
+        found = []
+        for key, value in node.items():
+            if str(key).startswith("_"):  # _target_, _partial_: not for users
+                continue
+            found.append(f"{prefix}{key}")
+            if isinstance(value, dict):
+                found += walk(value, f"{prefix}{key}.")
+        return found
+
+    try:
+        with hydra_initialized():
+            config = OmegaConf.to_container(hydra_compose("train", overrides=[*choices, *search_path()]))
+    except HydraException:
+        return groups()
+    return [*walk(config, ""), *groups()]  # type: ignore[arg-type]

@@ -1,0 +1,50 @@
+"""A head's name in folders and tables."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import yaml
+
+from head2head.run.configuration import options
+
+
+@functools.cache
+def _parts(group: str) -> dict[str, dict[str, Any]]:
+    return {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in options(group).items()}
+
+
+def head_label(head: dict[str, Any]) -> str:
+    """A head's name in folders and tables, made of its parts and never of the file it started from.
+
+    layers - pool (`ner` for token heads) - classifier, with `last` and `linear` left out, since they are
+    what everybody takes. A setting that differs from the part's own file is written behind it.
+
+    >>> head_label({"layers": {"_target_": "...Layer", "index": -2}, "pool": {...mean}, "classifier": {...linear}})
+    'second_to_last-mean'
+    """
+    layers = _part_label("head/layers", head["layers"])
+    middle = _part_label("head/pool", head["pool"]) if "pool" in head else "ner"
+    classifier = _part_label("head/classifier", head["classifier"])
+    own = {name: head[name] for name in ("subword", "dropout") if head.get(name) not in (None, "first")}
+    label = "-".join([layers] * (layers != "last") + [middle] + [classifier] * (classifier != "linear"))
+    return label + "".join(f"-{name}_{_shown(value)}" for name, value in own.items())
+
+
+def _part_label(group: str, part: dict[str, Any]) -> str:
+    """The file of the group that is nearest to a part, and the settings that differ from it."""
+
+    def differences(settings: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in part.items() if settings.get(name, "???") != value}
+
+    files = {name: s for name, s in _parts(group).items() if s["_target_"] == part["_target_"]}
+    if not files:
+        return part["_target_"].rpartition(".")[2].lower()
+    name = min(files, key=lambda name: (len(differences(files[name])), "???" not in files[name].values()))
+    return name + "".join(f"_{setting}_{_shown(value)}" for setting, value in differences(files[name]).items())
+
+
+def _shown(value: object) -> str:
+    """A value as yaml writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,136 @@
+"""Where a run's curves go: metrics.csv always, TensorBoard or Weights & Biases beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pytorch_lightning.loggers import CSVLogger, Logger
+
+from head2head.errors import UserError
+from head2head.run.key import Identity
+
+
+@contextlib.contextmanager
+def open_loggers(
+    extra: Callable[..., Logger] | None, folder: Path, identity: Identity, config: dict[str, Any]
+) -> Iterator[list[Logger]]:
+    """The run's loggers; W&B's run is ended with the block, as failed when the block raises.
+
+    Args:
+        extra: TensorBoard or W&B, still to be given the run.
+    """
+    loggers: list[Logger] = [CSVLogger(folder, name="", version="")]
+    if extra is not None:
+        loggers.append(extra(folder=folder, identity=identity, config=config))
+    status = 1
+    try:
+        yield loggers
+        status = 0
+    finally:
+        for logger in loggers:
+            logger.finalize("success" if status == 0 else "failed")
+        (folder / "hparams.yaml").unlink(missing_ok=True)  # CSVLogger's, empty: config.yaml has it all
+        finish_wandb(loggers, status)
+
+
+def finish_wandb(loggers: Sequence[Logger], status: int) -> None:
+    """End W&B's run, so that the next run in this process opens one of its own."""
+    if any(type(logger).__name__ == "WandbLogger" for logger in loggers):
+        import wandb as client
+
+        client.finish(exit_code=status)
+
+
+def tensorboard(folder: Path, **run: Any) -> Logger:  # noqa: ARG001
+    """TensorBoard events in the run folder.
+
+    Raises:
+        UserError: TensorBoard is not installed.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise UserError("logger=tensorboard needs TensorBoard: pip install tensorboard")
+    from pytorch_lightning.loggers import TensorBoardLogger
+
+    return TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False)
+
+
+def wandb(
+    folder: Path,
+    identity: Identity,
+    config: dict[str, Any],
+    project: str,
+    entity: str | None = None,
+    name: str | None = None,
+    group: str | None = None,
+    job_type: str = "train",
+    tags: Sequence[str] = (),
+    offline: bool | None = None,
+) -> Logger:
+    """A W&B run, with the resolved configuration under the key `resolved`: the keys that a W&B sweep sets
+    are locked, so nothing else may be logged under their names. Experiment, task and head are tags, too.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    if importlib.util.find_spec("wandb") is None:
+        raise UserError("logger=wandb needs the wandb package: pip install 'head2head[wandb]'")
+    import wandb as client
+    from pytorch_lightning.loggers import WandbLogger
+
+    reason = "offline=true" if offline else None if offline is False else unreachable()
+    if reason:
+        print(f"W&B: offline ({reason}); send it later with: wandb sync {folder}/wandb/offline-run-*", flush=True)
+    before = os.environ.get("WANDB_MODE")
+    own = [name for name in (config["experiment"], identity.task.name, identity.head) if name]
+    logger = WandbLogger(
+        project=project,
+        entity=entity,
+        name=name or f"{identity.task.name}/{identity.head}/{identity.seed}",
+        group=group,
+        tags=[tag[:64] for tag in dict.fromkeys([*own, *tags])],  # W&B takes no longer ones
+        job_type=job_type,
+        save_dir=folder,
+        offline=bool(reason),
+        mode="offline" if reason else "disabled" if before == "disabled" else "online",
+        settings=client.Settings(silent=True),
+    )
+    logger.experiment.config.update({"resolved": config, "key": identity.key})
+    # Lightning sets WANDB_MODE for an offline run and leaves it: the next run would be offline because of that.
+    if before is None:
+        os.environ.pop("WANDB_MODE", None)
+    else:
+        os.environ["WANDB_MODE"] = before
+    return logger
+
+
+def unreachable() -> str | None:
+    """Why W&B cannot be used online: no login, or no network; None when it can. `WANDB_MODE` decides
+    where it is set."""
+    mode = os.environ.get("WANDB_MODE")
+    if mode is not None:
+        return None if mode in ("online", "disabled") else f"WANDB_MODE={mode}"
+    url = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
+    host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+    if not (os.environ.get("WANDB_API_KEY") or _netrc_has(host)):
+        return "no login; log in with: wandb login"
+    try:
+        with socket.create_connection((host, port), timeout=3):
+            return None
+    except OSError:
+        return f"{host} cannot be reached"
+
+
+def _netrc_has(host: str) -> bool:
+    import netrc
+
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

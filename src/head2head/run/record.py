@@ -1,0 +1,201 @@
+"""What is recorded of a run: its Result, the validation predictions, the trained weights."""
+
+from __future__ import annotations
+
+import math
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from head2head.data.datamodule import DataModule
+from head2head.metrics import constant_predictions, majority_baseline
+from head2head.model.finetuner import FineTuner
+from head2head.model.heads.layers import WeightedSum
+from head2head.run.configuration import CONFIGS
+from head2head.run.key import Identity
+from head2head.run.result import Result
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of.
+
+    notes: what there is to know of how it came about.
+    """
+
+    task: Any
+    data: DataModule
+    model: FineTuner
+    notes: tuple[str, ...] = ()
+
+
+def blank_result(
+    config: dict[str, Any], overrides: Sequence[str], identity: Identity, parts: Parts, device: torch.device
+) -> Result:
+    """What is known of a run before it trains."""
+    model, splits = parts.model, parts.data.splits
+    train = splits["train"]
+    assert train.labels is not None  # every task's reader demands labels where it trains
+    return Result(
+        key=identity.key,
+        overrides=list(overrides),
+        config=config,
+        task=identity.task.name,
+        head=identity.head,
+        seed=identity.seed,
+        metric=identity.task.metrics[0],
+        split=identity.task.validation_splits[0],
+        experiment=config["experiment"],
+        baseline={
+            name: majority_baseline(
+                model.metrics, model.labels, train.labels, gold.labels, train.sentences, gold.sentences
+            )
+            for name, gold in model.gold.items()
+            if gold.labels is not None
+        },
+        parameters={
+            "head": count(model.head),
+            "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            "total": count(model),
+        },
+        truncated={name: split.truncated for name, split in splits.items()},
+        notes=[*identity.task.notes, *parts.notes],
+        data={name: split.fingerprint for name, split in splits.items()},
+        encoder=model.encoder.checkpoint_sha256,
+        threads=torch.get_num_threads(),
+        device=device_name(device),
+        git_commit=git_commit(),
+        versions={"python": platform.python_version()}
+        | {
+            name: metadata.version(name)
+            for name in ("head2head", "torch", "transformers", "pytorch-lightning", "datasets")
+        },
+    )
+
+
+def conclude(
+    result: Result,
+    parts: Parts,
+    folder: Path,
+    steps: int,
+    device: torch.device,
+    seconds: Mapping[str, float],
+    loggers: Sequence[Any],
+) -> None:
+    """Put into the result and the run's folder what training has shown; result.json itself is left to be written.
+
+    Args:
+        seconds: of training, validation and all.
+    """
+    fill(result, parts, steps, device)
+    for split in parts.task.validation_splits:
+        write_predictions(folder / f"predictions-{split}.parquet", parts.model, split)
+    if result.config["save_model"]:
+        save_weights(parts.model, folder / "model.safetensors")
+    result.url = next((url for logger in loggers if (url := run_url(logger))), None)
+    result.seconds = dict(seconds)
+    result.tokens_per_second = result.tokens / seconds["train"]
+
+
+def fill(result: Result, parts: Parts, steps: int, device: torch.device) -> None:
+    """What training has shown."""
+    history, split, metric = parts.model.history, result.split, result.metric
+    best = max(history, key=lambda epoch: epoch["metrics"][split][metric])
+    result.metrics = {"last": history[-1]["metrics"], "best": best["metrics"] | {"epoch": best["epoch"]}}
+    result.curve = history
+    if isinstance(mix := parts.model.head.layers, WeightedSum):
+        result.layer_weights = {"layers": mix.reads, "weights": mix.mixture().tolist()}
+    result.score = history[-1]["metrics"][split][metric]
+    result.collapsed = constant_predictions(parts.model.predictions(split))
+    result.above_baseline = result.score > result.baseline[split][metric]
+    result.steps = steps
+    result.tokens = parts.model.tokens_seen
+    result.peak_memory = peak_memory(device)
+
+
+def count(module: nn.Module) -> int:
+    """Number of parameters."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: what was allocated on a GPU at the most, elsewhere the process's peak resident set."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def device_name(device: torch.device) -> str:
+    """Name of the accelerator that is used, else of the processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def git_commit() -> str | None:
+    """The checkout's commit, with + behind it when files have changed since; None for an installed wheel."""
+    if CONFIGS.parent == Path(__file__).parents[1]:
+        return None
+    git = ["git", "-C", str(CONFIGS.parent)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD"], capture_output=True).returncode != 0
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + "+" * changed
+
+
+def write_predictions(path: Path, model: FineTuner, split: str) -> None:
+    """A parquet table with a row a prediction (a text, or a word): `index`, `prediction`, `label` (where it
+    is known) and `logits` (null for a word without word pieces, which is predicted O)."""
+    logits, gold = model.logits[split], model.gold[split]
+    predictions = model.predictions(split)
+    if model.labels:
+        names = np.array(model.labels, dtype=object)
+        predictions = names[predictions]
+    columns: dict[str, Any] = {"index": np.arange(len(logits)), "prediction": predictions}
+    if gold.labels is not None:
+        columns["label"] = names[gold.labels] if model.labels else gold.labels
+    columns["logits"] = pa.array([None if math.isnan(row[0]) else row for row in logits], type=pa.list_(pa.float32()))
+    pa.parquet.write_table(pa.table(columns), path)
+
+
+def save_weights(model: FineTuner, path: Path) -> None:
+    """The weights that training has changed: of a frozen encoder, none."""
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name in trained}
+    path.write_bytes(save(state))
+
+
+def run_url(logger: Any) -> str | None:
+    """Address of the run's page, for loggers that have one."""
+    return getattr(logger.experiment, "url", None) if type(logger).__name__ == "WandbLogger" else None
+
+
+def last_line(result: Result, folder: Path) -> str:
+    """task · head · seed · score (majority baseline) · seconds · folder."""
+    baseline = result.baseline[result.split][result.metric]
+    flag = " · COLLAPSED: one prediction for all" if result.collapsed else ""
+    return (
+        f"{result.task} · {result.head} · seed {result.seed} · {result.metric} {result.score:.4f} "
+        f"(majority baseline {baseline:.4f}){flag} · {result.seconds['total']:.0f} s · {folder}"
+    )

@@ -1,0 +1,167 @@
+"""A run's result: its key, its folder, reading and writing result.json. Imports no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from head2head.errors import UserError
+from head2head.files import write_atomically
+from head2head.run import processes
+
+VERSION = 2  # raise when training changes meaning: no run is then taken for one of before
+
+OWNER = ".running"  # in a run's folder while it runs: whose it is
+
+
+@dataclass(kw_only=True)
+class Result:
+    """What came of one run. result.json holds these fields.
+
+    key: 64 hexadecimal digits that hash all that can change the result.
+    overrides: what was typed.
+    config: the resolved configuration.
+    head: label of the head, made of its parts.
+    metric: name of the primary metric; `score` is its value on `split` at the last epoch.
+    metrics: {"last": {split: {name: value}}, "best": the same of the epoch with the best score, with
+        "epoch"}. Choosing the epoch on the validation data flatters: tables use the last.
+    curve: of each validation: epoch, step, and metrics by split.
+    baseline: split -> metric -> value of the best constant prediction, fitted on the training labels.
+    collapsed: the predictions are constant. above_baseline: the score is above the majority baseline's.
+    failed: why the run has no scores; None when it has.
+    stopped: why the run ended before its time, with the scores it had then; None when it did not.
+    layer_weights: of heads with learned layer weights: numbers of the hidden states ("layers") and what
+        each is multiplied by after training ("weights").
+    parameters: number of the head's, of the trainable, of all.
+    seconds: "train", "validation" (within and behind training) and "total" (from the composed configuration on).
+    bank: number of runs that were trained together on an encoder that is frozen; `seconds` are then the run's share.
+    tokens: word pieces trained on, over all devices; padding not counted. tokens_per_second: of training alone.
+    peak_memory: bytes: of the process so far, or allocated on the GPU by this run when it trained there.
+    truncated: split -> examples and words lost to `max_length`.
+    folder: the run's folder, as `output_dir` gave it.
+    data, encoder: hashes of the splits' content and of the encoder's weights before training.
+    """
+
+    key: str
+    overrides: list[str]
+    config: dict[str, Any]
+    task: str
+    head: str
+    seed: int
+    metric: str
+    split: str
+    score: float | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    baseline: dict[str, dict[str, float]] = field(default_factory=dict)
+    collapsed: bool | None = None
+    above_baseline: bool | None = None
+    failed: str | None = None
+    stopped: str | None = None
+    experiment: str | None = None
+    layer_weights: dict[str, list] | None = None
+    parameters: dict[str, int] = field(default_factory=dict)
+    steps: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    bank: int | None = None
+    tokens: int = 0
+    tokens_per_second: float = 0.0
+    peak_memory: int = 0
+    truncated: dict[str, dict[str, int]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    data: dict[str, str] = field(default_factory=dict)
+    encoder: str = ""
+    threads: int = 0
+    device: str = ""
+    git_commit: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    url: str | None = None
+    folder: str | None = None
+    version: int = VERSION
+
+
+def write_result(result: Result, folder: Path) -> None:
+    """Write result.json, all of it or nothing."""
+    write_atomically(folder / "result.json", json.dumps(asdict(result), indent=2, ensure_ascii=False) + "\n")
+
+
+def read_result(folder: Path) -> Result:
+    """Read a run's result.json.
+
+    Raises:
+        UserError: the folder has none, or one that cannot be read.
+    """
+    path = folder / "result.json"
+    try:
+        return Result(**json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{folder}: not the folder of a finished run (it has no result.json)") from None
+    except (json.JSONDecodeError, TypeError) as error:
+        raise UserError(f"{path}: not a result of this version of head2head: {error}") from None
+
+
+@contextlib.contextmanager
+def run_folder(parent: Path, name: str) -> Iterator[Path]:
+    """A folder of the run's own below `parent`, which no other run has: NAME, NAME.2, NAME.3 ...
+
+    It is taken away again, with the parents made for it, when the block ends without a result.json: what
+    a run leaves behind is whole. What a run of that name left that was killed is taken away, too.
+
+    Raises:
+        UserError: it cannot be written to.
+    """
+    made: list[Path] = []
+    try:
+        for folder in [*reversed(parent.parents), parent]:
+            if not folder.exists():
+                folder.mkdir(exist_ok=True)
+                made.append(folder)
+        _clear_dead(parent, name)
+        folder = _new_folder(parent, name)
+        made.append(folder)
+        write_atomically(folder / OWNER, json.dumps(asdict(processes.this())) + "\n")
+        write_atomically(folder / "config.yaml", "")  # a folder can be made on a disk that is full
+    except OSError as error:
+        _remove(made)
+        raise UserError(f"output_dir: {parent / name} cannot be written: {error.strerror}") from None
+    try:
+        yield folder
+    finally:
+        (folder / OWNER).unlink(missing_ok=True)
+        if not (folder / "result.json").exists():
+            _remove(made)
+
+
+def _clear_dead(parent: Path, name: str) -> None:
+    """Remove the folders of that name whose run was killed before its result was written."""
+    for owner in [*parent.glob(f"{name}/{OWNER}"), *parent.glob(f"{name}.*/{OWNER}")]:
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            process = processes.Process(**json.loads(owner.read_text(encoding="utf-8")))
+            if process.lives() is False and not (owner.parent / "result.json").exists():
+                shutil.rmtree(owner.parent, ignore_errors=True)
+
+
+def _new_folder(parent: Path, name: str) -> Path:
+    number = 1
+    while True:
+        folder = parent / (name if number == 1 else f"{name}.{number}")
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            number += 1
+
+
+def _remove(made: list[Path]) -> None:
+    """Take away the run's folder, then the parents that are empty."""
+    for i, folder in enumerate(reversed(made)):
+        if i == 0 and any((folder / name).exists() for name in ("config.yaml", OWNER)):
+            shutil.rmtree(folder, ignore_errors=True)
+            continue
+        with contextlib.suppress(OSError):  # another run has moved in
+            folder.rmdir()

@@ -1,0 +1,232 @@
+"""A bank gives each of its runs what the run would have had alone, by Lightning's Trainer."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from frozen_runs import SETTINGS, logits
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional as F
+
+from head2head.errors import UserError
+from head2head.frozen.eligible import bank_of
+from head2head.frozen.training import grouped
+from head2head.model.checkpoint import NoPooler
+from head2head.model.finetuner import Diverged
+from head2head.model.heads.pooling import Mean, masked_sum, wide
+from head2head.run.configuration import compose
+from head2head.run.result import Result
+
+EXACT = [*SETTINGS, "trainer.precision=64-true"]  # with dropout: the streams are the same
+
+SENTENCE = [
+    *[[f"head={head}"] for head in "pooler cls mean max sqrt_mean mean_max attention second_to_last".split()],
+    ["head=weighted_sum", "head.layers.n=2"],
+    ["head=weighted_sum", "head.layers.n=all", "head/pool=max"],
+    ["head=concat_last4", "head.layers.n=2"],
+    ["head=mean", "head.pool.special_tokens=false"],
+    ["head=mean", "head/classifier=mlp"],
+    ["head=mean", "head.dropout=0"],
+    ["head=mean", "optimizer.head_lr=0.05", "optimizer.weight_decay=0"],
+    ["head=mean", "optimizer.schedule=constant", "optimizer.warmup_ratio=0"],
+    ["head=cls", "head/layers=embeddings"],
+]
+TOKEN = [
+    ["head=ner"],
+    ["head=ner", "head.subword=mean"],
+    ["head=ner", "head/layers=concat_last4", "head.layers.n=2"],
+    ["head=ner_weighted_sum", "head.layers.n=2", "head/classifier=mlp"],
+    ["head=ner", "head/classifier=bilstm", "head.classifier.hidden=8"],
+]
+
+
+def check_same(found, expected):
+    """One run's Result, logits, curves and weights are the other's, to float64's rounding (stored as float32)."""
+    assert isinstance(found, Result), found
+    np.testing.assert_allclose(logits(found), logits(expected), rtol=0, atol=2e-7)
+    for name in ("key", "task", "head", "seed", "score", "metrics", "curve", "baseline", "steps", "tokens",
+                 "parameters", "data", "encoder", "truncated", "collapsed"):  # fmt: skip
+        assert getattr(found, name) == getattr(expected, name), name
+    curves = [pd.read_csv(f"{result.folder}/metrics.csv") for result in (found, expected)]
+    pd.testing.assert_frame_equal(*curves, check_exact=False, rtol=1e-6)
+    weights = [load_file(f"{result.folder}/model.safetensors") for result in (found, expected)]
+    assert weights[0].keys() == weights[1].keys()
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(
+            tensor, weights[1][name], rtol=1e-6, atol=1e-8, msg=lambda told, name=name: f"{name}: {told}"
+        )
+
+
+@pytest.mark.parametrize(
+    "more", [[], ["trainer.max_steps=7", "trainer.gradient_clip_algorithm=value", "trainer.gradient_clip_val=0.01"]]
+)
+def test_a_bank_of_every_sentence_head_trains_each_as_lightning_does(bank, alone, more):
+    runs = [[*own, *more, f"seed={seed}"] for own in SENTENCE for seed in (0, 1)]
+    found = bank(*runs, settings=EXACT)
+    for own, result in zip(runs, found, strict=True):
+        if not more or own[-1] == "seed=1":
+            check_same(result, alone(*own, settings=EXACT))
+
+
+def test_a_bank_of_token_heads_trains_each_as_lightning_does(bank, alone):
+    runs = [["task=entities", *own, "seed=3"] for own in TOKEN]
+    found = bank(*runs, settings=EXACT)
+    for own, result in zip(runs, found, strict=True):
+        check_same(result, alone(*own, settings=EXACT))
+
+
+def test_values_are_learned_in_a_bank_as_lightning_learns_them(bank, alone, tmp_path):
+    rng = np.random.default_rng(0)
+    words = "the cat sat on a mat and then it slept".split()
+    for split, count in (("train", 50), ("validation", 30)):
+        texts = [" ".join(rng.choice(words, size=rng.integers(1, 12))) for _ in range(count)]
+        pd.DataFrame({"text": texts, "label": [len(t) / 10 for t in texts]}).to_csv(
+            tmp_path / f"{split}.csv", index=False
+        )
+    files = [f"task.{split}={tmp_path}/{split}.csv" for split in ("train", "validation")]
+    settings = [s for s in EXACT if not s.startswith("task.")] + ["task=table", "task.target=regression", *files]
+    runs = [["head=mean"], ["head=max", "seed=1"]]
+    for own, result in zip(runs, bank(*runs, settings=settings), strict=True):
+        check_same(result, alone(*own, settings=settings))
+
+
+def test_a_result_does_not_depend_on_who_shares_the_bank(bank):
+    runs = [[*own, f"seed={seed}"] for own in SENTENCE for seed in (0, 1)]
+    together = bank(*runs, output="together")
+    for own, expected in zip(runs[::3], together[::3], strict=True):
+        (by_itself,) = bank(own, output="by_itself")
+        np.testing.assert_allclose(logits(by_itself), logits(expected), rtol=0, atol=1e-6)
+        assert by_itself.bank == 1
+        assert expected.bank == len(runs)
+
+
+def test_a_member_that_diverges_fails_and_the_others_do_not_notice(bank):
+    good, bad, again = bank(
+        ["head=mean"], ["head=mean", "optimizer.head_lr=1e30", "trainer.gradient_clip_val=null"],
+        ["head=mean", "seed=1"], settings=[*SETTINGS, "trainer.gradient_clip_val=null"],
+    )  # fmt: skip
+    (expected,) = bank(["head=mean"], settings=[*SETTINGS, "trainer.gradient_clip_val=null"], output="other")
+    assert isinstance(bad, Diverged)
+    assert "try a lower optimizer.lr" in str(bad)
+    assert isinstance(again, Result)
+    np.testing.assert_allclose(logits(good), logits(expected), rtol=0, atol=1e-6)
+
+
+def test_a_checkpoint_without_pooler_fails_the_pooler_alone(bank, tmp_path):
+    from transformers import BertConfig, BertModel
+
+    from head2head.data.vocabulary import built_in_tokenizer
+
+    config = BertConfig(
+        vocab_size=512, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(tmp_path / "bare")
+    built_in_tokenizer().save_pretrained(tmp_path / "bare")
+    own = ["encoder=any", f"encoder.name={tmp_path}/bare"]
+    pooler, mean = bank(["head=pooler"], ["head=mean"], settings=[*SETTINGS, *own])
+    assert isinstance(pooler, NoPooler)
+    assert isinstance(mean, Result)
+
+
+def test_a_head_with_settings_that_cannot_be_fails_alone(bank):
+    wrong, mean = bank(["head=weighted_sum", "head.layers.n=9"], ["head=mean"])
+    assert isinstance(wrong, UserError)
+    assert "the encoder has 2 layers" in str(wrong)
+    assert isinstance(mean, Result)
+
+
+class Noisy(Mean):
+    """A pool with dropout that is no module: it cannot be stacked, and is no fixed front either."""
+
+    def __init__(self, size, special_tokens=True):
+        super().__init__(size, special_tokens)
+        self.gain = nn.Parameter(torch.ones(size))
+
+    def forward(self, tokens, mask, pooler_output=None):
+        return F.dropout(masked_sum(wide(tokens) * self.gain, mask).to(tokens.dtype), 0.5, self.training)
+
+
+class Normed(nn.Module):
+    """A classifier that keeps running statistics."""
+
+    kinds = frozenset({"sentence"})
+
+    def __init__(self, size, num_labels, dropout):
+        super().__init__()
+        self.norm, self.output = nn.BatchNorm1d(size), nn.Linear(size, num_labels)
+
+    def forward(self, features, mask=None):
+        return self.output(self.norm(features))
+
+
+class Dropping(nn.Module):
+    """A classifier whose dropout is no module."""
+
+    kinds = frozenset({"sentence"})
+
+    def __init__(self, size, num_labels, dropout):
+        super().__init__()
+        self.output = nn.Linear(size, num_labels)
+
+    def forward(self, features, mask=None):
+        return self.output(F.dropout(features, 0.3, self.training))
+
+
+@pytest.mark.parametrize("own", [
+    ["head=mean", f"head.pool._target_={__name__}.Noisy"],
+    ["head=mean", f"head.classifier._target_={__name__}.Normed"],
+    ["head=mean", f"head.classifier._target_={__name__}.Dropping"],
+])  # fmt: skip
+def test_heads_that_cannot_be_stacked_are_trained_one_by_one_with_the_same_result(bank, alone, own):
+    (found,) = bank(own, settings=EXACT)
+    expected = alone(*own, settings=EXACT)
+    np.testing.assert_allclose(logits(found), logits(expected), rtol=0, atol=2e-7)
+    assert found.curve == expected.curve
+
+
+def test_heads_of_one_shape_are_trained_in_one_stack(monkeypatch, bank):
+    groups = []
+
+    def seen(members):
+        groups.extend(grouped(members))
+        return groups
+
+    monkeypatch.setattr("head2head.frozen.training.grouped", seen)
+    bank(*[[f"head={head}", f"seed={seed}"] for head in ("cls", "mean", "max", "attention") for seed in (0, 1)])
+    stacks = [len(group) for group in groups if isinstance(group, list)]
+    assert stacks == [6]
+    assert len(groups) == 3  # attention reads tokens: each run by itself
+
+
+@pytest.mark.parametrize(("setting", "together"), [
+    ("seed=1", True), ("head=max", True), ("optimizer.lr=1", True), ("save_model=false", True),
+    ("output_dir=elsewhere", True), ("batch_size=7", False), ("task.train_rows=9", False),
+    ("trainer.max_epochs=9", False), ("trainer.precision=64-true", False), ("encoder=bert-tiny", False),
+    ("threads=3", False),
+])  # fmt: skip
+def test_runs_share_a_bank_when_data_encoder_and_training_length_are_the_same(setting, together):
+    base = bank_of(compose(SETTINGS))
+    assert base is not None
+    assert (bank_of(compose([*SETTINGS, setting])) == base) is together
+
+
+@pytest.mark.parametrize("settings", [
+    ["encoder.frozen=false"], ["encoder.frozen=1"], ["frozen_features=false"], ["trainer.accumulate_grad_batches=2"],
+    ["trainer.precision=bf16-mixed"], ["trainer.devices=2"],
+    ["+trainer.limit_test_batches=3"], ["trainer.max_time=1:0"],
+    ["head=pooler", "encoder.reinit_pooler=true"],
+])  # fmt: skip
+def test_what_a_bank_does_not_understand_is_left_to_lightning(settings):
+    assert bank_of(compose([*SETTINGS, *settings])) is None
+
+
+def test_seconds_are_a_runs_share_of_its_bank(bank):
+    found = bank(*[["head=mean", f"seed={seed}"] for seed in range(4)])
+    shares = [result.seconds["train"] for result in found]
+    assert max(shares) == pytest.approx(min(shares))
+    assert all(math.isfinite(result.tokens_per_second) and result.seconds["total"] > 0 for result in found)
+    assert all(Path(result.folder, "config.yaml").exists() for result in found)

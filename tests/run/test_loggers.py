@@ -1,0 +1,92 @@
+"""Curves go to metrics.csv and, when asked for, to TensorBoard and Weights & Biases (here offline)."""
+
+import pytest
+import wandb_file
+
+from head2head.model.finetuner import Diverged
+from head2head.run import loggers
+from head2head.run.configuration import compose
+from head2head.run.run import run
+
+SMALL = [
+    "encoder=random-tiny",
+    "trainer.max_epochs=1",
+    "trainer.accelerator=cpu",
+    "trainer.enable_progress_bar=false",
+    "task.rows.train=64",
+    "task.rows.validation=100",
+    "threads=1",
+    "trainer.log_every_n_steps=1",
+    "save_model=false",
+]
+
+
+def go(tmp_path, *overrides):
+    return run(compose([*SMALL, f"output_dir={tmp_path}/runs", *overrides]))
+
+
+def test_tensorboard_events_hold_the_curves(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    result = go(tmp_path, "logger=tensorboard")
+    (folder,) = (tmp_path / "runs").glob("agreement/mean/*/tensorboard")
+    events = EventAccumulator(str(folder)).Reload()
+    assert events.Scalars("validation/accuracy")[-1].value == pytest.approx(result.score)
+    assert events.Scalars("score")[-1].value == pytest.approx(result.score)
+
+
+def test_each_run_is_an_offline_wandb_run_of_its_own_and_the_user_is_told(tmp_path, capsys):
+    import wandb
+
+    for seed in (1, 2):
+        go(tmp_path, "logger=wandb", f"seed={seed}", "logger.tags=[smoke]")
+        assert wandb.run is None  # finished: the next run in this process gets one of its own
+    printed = capsys.readouterr().out
+    assert "W&B: offline (WANDB_MODE=offline); send it later with: wandb sync" in printed
+    assert len(list((tmp_path / "runs").glob("agreement/mean/*/wandb/offline-run-*/run-*.wandb"))) == 2
+
+
+def test_wandb_has_the_resolved_configuration_under_a_key_of_its_own(tmp_path):
+    result = go(tmp_path, "logger=wandb", "logger.tags=[mine]", "experiment=trial")
+    (path,) = (tmp_path / "runs").glob("agreement/mean/*/wandb/offline-run-*/run-*.wandb")
+    stored = wandb_file.read(path)
+    assert stored["config"]["resolved"]["seed"] == 0
+    assert stored["config"]["key"] == result.key
+    assert "head" not in stored["config"]  # a sweep's own key stays free
+    assert {"train/loss", "validation/accuracy", "score"} <= set(stored["history"])
+    assert stored["summary"]["score"] == pytest.approx(result.score)
+    run = stored["run"]
+    assert (run.run_group, run.job_type, run.display_name) == ("trial", "train", "agreement/mean/0")
+    assert set(run.tags) == {"trial", "agreement", "mean", "mine"}
+    assert stored["exit"] == 0
+
+
+def test_a_run_that_diverges_is_marked_failed_at_wandb(tmp_path):
+    with pytest.raises(Diverged):
+        go(tmp_path, "logger=wandb", "optimizer.lr=1e30")
+    (path,) = (tmp_path / "runs").glob("agreement/mean/*/wandb/offline-run-*/run-*.wandb")
+    assert wandb_file.read(path)["exit"] == 1
+
+
+def test_without_login_wandb_goes_offline(monkeypatch, tmp_path):
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    assert loggers.unreachable() == "no login; log in with: wandb login"
+
+
+def test_without_network_wandb_goes_offline(monkeypatch):
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    assert loggers.unreachable() == "127.0.0.1 cannot be reached"
+
+
+def test_a_run_without_login_is_an_offline_run_and_the_next_one_is_asked_anew(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    for seed in (1, 2):
+        go(tmp_path, "logger=wandb", f"seed={seed}")
+    assert capsys.readouterr().out.count("W&B: offline (no login; log in with: wandb login)") == 2
+    assert len(list((tmp_path / "runs").glob("agreement/mean/*/wandb/offline-run-*/run-*.wandb"))) == 2

@@ -1,0 +1,172 @@
+"""results.jsonl under several writers, and what of several results of one run counts."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from head2head.errors import UserError
+from head2head.experiments import Ledger
+from head2head.run.result import Result
+
+
+def result(key, seed=0, **changed):
+    settings = {"overrides": [], "config": {}, "task": "rte", "head": "mean", "metric": "accuracy", "split": "dev"}
+    return Result(**({**settings, "key": key, "seed": seed, "score": 0.5} | changed))
+
+
+def failed(key, why="it diverged"):
+    return result(key, score=None, failed=why)
+
+
+def stopped(key, score=0.4):
+    return result(key, score=score, stopped="hyperband")
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger(tmp_path / "mine" / "results.jsonl")
+
+
+WRITER = """
+import sys
+from head2head.experiments import Ledger
+from head2head.run.result import Result
+from pathlib import Path
+
+assert "torch" not in sys.modules
+ledger, number = Ledger(Path(sys.argv[1])), int(sys.argv[2])
+for i in range(25):
+    ledger.fold(Result(key=f"{number}-{i}", overrides=["x" * 500], config={}, task="rte", head="mean", seed=i,
+                       metric="accuracy", split="dev", score=0.5))
+"""
+
+
+def test_several_processes_lose_nothing_and_a_reader_sees_whole_lines_only(ledger):
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(ledger.path), str(n)]) for n in range(4)]
+    seen = 0
+    while any(writer.poll() is None for writer in writers):
+        text = ledger.path.read_text() if ledger.path.exists() else ""
+        assert not text or text.endswith("\n")
+        count = len([json.loads(line) for line in text.splitlines()])
+        assert count >= seen
+        seen = count
+        assert len(ledger.read()) >= seen
+    assert [writer.returncode for writer in writers] == [0] * 4
+    assert set(ledger.read()) == {f"{n}-{i}" for n in range(4) for i in range(25)}
+    assert not [
+        path for path in ledger.path.parent.iterdir() if path.name not in ("results.jsonl", ".results.jsonl.lock")
+    ]
+
+
+def test_the_file_does_not_depend_on_which_run_came_first(tmp_path):
+    runs = [
+        result("c", seed=10), result("d", seed=9), result("b", task="cola"), result("a", head="cls"), failed("e"),
+        result("f", notes=["größer", "a\u2028b"]),
+    ]  # fmt: skip
+    first, second, third = (Ledger(tmp_path / name) for name in "123")
+    first.fold(*runs)
+    for run in reversed(runs):
+        second.fold(run)
+    third.fold(*runs[3:])
+    third.fold(*runs[:3])
+    assert first.path.read_bytes() == second.path.read_bytes() == third.path.read_bytes()
+    assert [json.loads(line)["key"] for line in first.path.read_text().split("\n")[:-1]] == [
+        "b",
+        "a",
+        "e",
+        "f",
+        "d",
+        "c",
+    ]
+    assert first.read() == {run.key: run for run in runs}
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [(result("a"), failed("a")), (result("a"), stopped("a")), (stopped("a"), failed("a"))],
+    ids=["finished, failed", "finished, stopped", "stopped, failed"],
+)
+def test_the_better_of_two_results_counts_whichever_comes_first(better, worse, tmp_path):
+    for number, order in enumerate([(better, worse), (worse, better)]):
+        ledger = Ledger(tmp_path / str(number))
+        for run in order:
+            ledger.fold(run)
+        assert ledger.read() == {"a": better}
+        written = Ledger(tmp_path / f"{number}-by-hand")
+        written.path.write_text("".join(line_of(run) for run in order))
+        assert written.read() == {"a": better}
+
+
+def line_of(run):
+    return json.dumps(run.__dict__) + "\n"
+
+
+def test_a_finished_run_is_not_replaced_and_a_failed_one_is_by_the_latest(ledger):
+    ledger.fold(result("a", score=0.1), failed("b", "first"))
+    ledger.fold(result("a", score=0.2), failed("b", "second"))
+    assert ledger.read()["a"].score == 0.1
+    assert ledger.read()["b"].failed == "second"
+
+
+def test_a_reader_follows_what_others_write(ledger):
+    other = Ledger(ledger.path)
+    assert ledger.read() == {}
+    other.fold(result("a"))
+    assert set(ledger.read()) == {"a"}
+    found = ledger.read()
+    found.clear()  # the caller's own
+    assert set(ledger.read()) == {"a"}
+    other.fold(result("b"))
+    assert set(ledger.read()) == {"a", "b"}
+    ledger.path.unlink()
+    assert ledger.read() == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"<<<<<<< HEAD", b'{"key": "a"', b"[]", b"3", b'{"key": "a"}', b'{"unknown": 1}', b'{"key": "\xff"}'],
+)
+def test_a_broken_line_is_found_with_its_number(line, ledger):
+    ledger.fold(result("a"))
+    whole = ledger.path.read_bytes()
+    ledger.path.write_bytes(b"\n" + whole + line + b"\n")
+    for work in (ledger.read, lambda: ledger.fold(result("b"))):
+        with pytest.raises(UserError) as error:
+            work()
+        assert str(error.value).startswith(f"{ledger.path}:3: not a result of this version of head2head: ")
+        assert str(error.value).endswith("; remove the line")
+        assert "\n" not in str(error.value)
+    assert ledger.path.read_bytes() == b"\n" + whole + line + b"\n"  # nothing is lost by it
+
+
+def test_line_ends_of_other_systems_are_taken(ledger):
+    ledger.fold(result("a"), result("b"))
+    ledger.path.write_bytes(ledger.path.read_bytes().replace(b"\n", b"\r\n"))
+    assert set(ledger.read()) == {"a", "b"}
+
+
+def test_failed_runs_are_forgotten_on_request_and_no_others(ledger):
+    ledger.fold(result("a"), failed("b"), failed("c"), stopped("d"))
+    ledger.forget_failed(["a", "b", "d", "unknown"])
+    assert set(ledger.read()) == {"a", "c", "d"}
+
+
+def test_nothing_is_written_when_there_is_nothing_to_forget(ledger):
+    ledger.forget_failed(["a"])
+    assert not ledger.path.exists()
+    ledger.fold(result("a"))
+    before = ledger.path.stat()
+    ledger.forget_failed(["a"])
+    assert ledger.path.stat().st_ino == before.st_ino
+
+
+def test_a_run_that_was_stopped_early_is_only_given_where_that_is_wanted(tmp_path):
+    path = tmp_path / "results.jsonl"
+    Ledger(path).fold(result("a", stopped="hyperband"), result("b"))
+    assert set(Ledger(path).read()) == {"a", "b"}
+    whole = Ledger(path, stopped_too=False)
+    assert set(whole.read()) == {"b"}
+    whole.fold(result("c"))
+    assert set(Ledger(path).read()) == {"a", "b", "c"}
