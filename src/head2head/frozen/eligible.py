@@ -34,7 +34,7 @@ def bank_of(config: dict[str, Any]) -> str | None:
         config: the resolved configuration.
     """
     encoder, head = config["encoder"], config["head"]
-    if not config["frozen_features"] or encoder["frozen"] is not True or head["_target_"] not in HEADS:
+    if config["speed"] != "fast" or encoder["frozen"] is not True or head["_target_"] not in HEADS:
         return None
     if config["early_terminate"] or config.get("profile") or not understood(config["trainer"]):
         return None

@@ -86,7 +86,7 @@ class Store:
             size = sum(self._bytes(reading) for reading in wanted)
             raise UserError(
                 f"cache_dir: {self.folder} cannot take {shown_bytes(size)} of features: {error.strerror or error}; "
-                "give another cache_dir, or frozen_features=false to do without"
+                "give another cache_dir, or speed=exact to do without"
             ) from error
 
     def shape(self, reading: Reading) -> tuple[int, int]:

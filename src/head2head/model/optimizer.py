@@ -16,7 +16,6 @@ from head2head.errors import UserError, did_you_mean
 from head2head.model.encoder import Encoder
 
 SCHEDULES = ("linear", "cosine", "constant")
-FROZEN_HEAD_LR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,7 @@ class OptimizerSettings:
     """Settings of AdamW (Loshchilov and Hutter 2019) and of the schedule.
 
     lr: of the encoder at its top layer, reached at the end of the warm-up.
-    head_lr: of the head; None takes `lr`, or FROZEN_HEAD_LR when the encoder is frozen whole: a new layer
-        on fixed features learns next to nothing at a rate made for fine-tuning.
+    head_lr: of the head; None takes `lr`.
     weight_decay: not applied to biases and LayerNorm (Devlin et al. 2019).
     layer_decay: each layer's rate is that of the layer above times this (Howard and Ruder 2018; the
         embeddings lie one below the first layer); 1 gives all layers the same.
@@ -77,7 +75,7 @@ def parameter_groups(encoder: Encoder, head: nn.Module, settings: OptimizerSetti
     }
     head_lr = settings.head_lr
     if head_lr is None:
-        head_lr = FROZEN_HEAD_LR if encoder.frozen is True else settings.lr
+        head_lr = settings.lr
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for part in (encoder, head):
         for parameter in part.parameters():

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from head2head.run.key import NOT_IN_KEY, TRAINER_NOT_IN_KEY, plain
+from head2head.run.canonical import NOT_IN_KEY, TRAINER_NOT_IN_KEY, named
 from head2head.run.result import Result
 
 ORDER = ("pooler", "cls", "mean", "max", "weighted_sum-mean", "weighted_sum-cls", "ner")
@@ -70,7 +70,7 @@ def varying(results: Sequence[Result], flat: Sequence[Mapping[str, str]]) -> dic
 
 def settings_of(result: Result) -> dict[str, str]:
     """A run's configuration: dotted names and values as text."""
-    return dict(flatten(plain(result.config)))
+    return dict(flatten(named(result.config)))
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:

@@ -20,7 +20,7 @@ from head2head.report.plots.figure import Plot, inline
 from head2head.report.runs import Experiment
 from head2head.report.score_table import scores
 from head2head.report.table import Cell, Table
-from head2head.run.key import NOT_IN_KEY
+from head2head.run.canonical import NOT_IN_KEY
 
 PAGE, PLOTS, SWEEP = "report.html", "plots", "sweep.yaml"
 TEMPLATE = "page.html.j2"

@@ -79,6 +79,21 @@ def hydra_initialized() -> Iterator[None]:
         GlobalHydra.instance().hydra = running
 
 
+FROZEN_LR = 1e-3  # of a head on a frozen encoder: a new layer learns next to nothing at a rate for fine-tuning
+
+
+def learning_rate(encoder_lr: float, frozen: bool | int) -> float:
+    """The rate that a run has where none was given: the encoder's, or FROZEN_LR where it is frozen whole."""
+    return FROZEN_LR if frozen is True else encoder_lr
+
+
+def register_resolvers() -> None:
+    """Give OmegaConf what the yaml files call by name."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.register_new_resolver("learning_rate", learning_rate, replace=True)
+
+
 def resolved(config: DictConfig) -> dict[str, Any]:
     """A composed configuration as plain data.
 
@@ -87,6 +102,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     """
     from omegaconf import OmegaConf
 
+    register_resolvers()
     with one_line():
         OmegaConf.resolve(config)
     missing = sorted(OmegaConf.missing_keys(config))

@@ -15,19 +15,15 @@ from hydra.utils import instantiate
 from head2head.data.task import Task
 from head2head.errors import UserError
 from head2head.files import sha256
+from head2head.run.canonical import canonical, without
 from head2head.run.label import head_label
 from head2head.run.result import VERSION
 
-# Settings that cannot change a result. Everything else is part of the key.
-NOT_IN_KEY = frozenset(
-    {
-        *("output_dir", "cache_dir", "data_dir", "threads", "workers", "logger", "save_model", "profile"),
-        *("experiment", "plan", "early_terminate", "frozen_features", "checkpoint_minutes"),
-    }
-)
-# Shortcuts that change random streams: a run without them has the key that it had before there were any.
-SHORTCUTS = frozenset({"cls_shortcut", "fast_dropout", "compiled_layers"})
-TRAINER_NOT_IN_KEY = frozenset({"enable_progress_bar", "log_every_n_steps", "profiler"})
+# Whole numbers at the configuration's top level, and the least that each can be.
+LEAST = {
+    **{"seed": 0, "fold": 0, "folds": 2, "repeat": 0},
+    **{"batch_size": 1, "evaluation_tokens": 1, "workers": 0, "threads": 1},
+}
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,8 @@ def identify(config: dict[str, Any], task: Task | None = None) -> Identity:
     check_numbers(config)
     task = task or build_task(config)
     check_pairing(config, task)
-    key = key_of(complete(config, task), content(config, task), task.places)
+    config = complete(config, task)
+    key = key_of(config, content(config, task), task.places)
     head, seed = head_label(config["head"]), config["seed"]
     return Identity(key, task, head, seed, Path(config["output_dir"], task.name, head), f"{seed}-{key[:8]}")
 
@@ -75,26 +72,53 @@ def check_numbers(config: dict[str, Any]) -> None:
     for name in ("output_dir", "cache_dir"):
         if not config[name] or not isinstance(config[name], str):
             raise UserError(f"{name}={config[name]}: a folder (quote a name that is a number: '{name}=\"2024\"')")
-    for name, least in (("seed", 0), ("batch_size", 1), ("evaluation_tokens", 1), ("workers", 0), ("threads", 1)):
+    for name, least in LEAST.items():
         value = config[name]
-        if value is None and name == "threads":
+        if value is None and name in ("threads", "seed", "fold"):
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise UserError(f"{name}={value}: a whole number, {least} or above")
+    check_fold(config)
     minutes = config["checkpoint_minutes"]
     if minutes is not None and (not isinstance(minutes, (int, float)) or isinstance(minutes, bool) or not minutes > 0):
         raise UserError(f"checkpoint_minutes={minutes}: minutes, above 0, or null")
-    for name in ("cls_shortcut", "fast_dropout", "compiled_layers", "frozen_features", "profile"):
-        if not isinstance(config[name], bool):
-            raise UserError(f"{name}={config[name]}: true or false")
+    if config["speed"] not in ("fast", "exact"):
+        raise UserError(f"speed={config['speed']}: fast, or exact for the library's own layers and dropout")
+    if not isinstance(config["profile"], bool):
+        raise UserError(f"profile={config['profile']}: true or false")
+
+
+def check_fold(config: Mapping[str, Any]) -> None:
+    """Check that there is such a fold, and that nobody asks for another seed than its own.
+
+    Raises:
+        UserError: there is not, or somebody does.
+    """
+    if config["fold"] is None:
+        return
+    if config["fold"] >= config["folds"]:
+        raise UserError(f"fold={config['fold']}: of {config['folds']} folds; give 0 to {config['folds'] - 1}")
+    if config["seed"] not in (None, seed_of(config)):
+        raise UserError(
+            f"seed={config['seed']} with fold={config['fold']}: a fold's seed is repeat x folds + fold, the same for every "
+            "head; leave seed out, and give repeat=1, 2, ... for others"
+        )
 
 
 def complete(config: dict[str, Any], task: Task) -> dict[str, Any]:
-    """The configuration with the labels and metrics that were found in the data, so that a finished run
-    can do without the files it was trained on, and with full paths, so that it can be told from anywhere."""
+    """The configuration with its seed, with the labels and metrics that were found in the data, so that a finished run
+    can do without the files it was trained on, and with full paths, so that it holds anywhere."""
     found = {name: list(getattr(task, name)) for name in ("labels", "metrics")}
     paths = {name: str(Path(config["task"][name]).absolute()) for name in task.places if config["task"].get(name)}
-    return config | {"task": config["task"] | found | paths}
+    return config | {"seed": seed_of(config), "task": config["task"] | found | paths}
+
+
+def seed_of(config: Mapping[str, Any]) -> int:
+    """A run's seed: the one that was asked for, or in a cross-validation repeat x folds + fold, the same for every head
+    and setting; else 0."""
+    if config["fold"] is not None:
+        return config["repeat"] * config["folds"] + config["fold"]
+    return config["seed"] or 0
 
 
 def build_task(config: dict[str, Any]) -> Task:
@@ -154,39 +178,15 @@ def content(config: dict[str, Any], task: Task) -> dict[str, str]:
 
 
 def key_of(config: Mapping[str, Any], content: Mapping[str, str], places: frozenset[str]) -> str:
-    """Hash of everything that can change a run's result.
+    """Hash of what was asked for.
 
     Args:
         config: the resolved configuration, as plain dicts and lists.
         content: hashes of local files (data, encoder) by what they are, in place of their paths.
         places: keys of `config["task"]` that only say where data lie.
     """
-    kept = relevant(config, places)
-    # A folder's content stands for its name; `lr` is only the default of optimizer.lr, which is here itself.
-    unnamed = {"lr", "name", "revision"} if "encoder" in content else {"lr"}
-    kept["encoder"] = {name: value for name, value in kept["encoder"].items() if name not in unnamed}
-    text = json.dumps([VERSION, plain(kept), dict(content)], sort_keys=True)
+    kept = canonical(config, places)
+    if "encoder" in content:
+        kept["encoder"] = without(kept["encoder"], {"name", "revision"})
+    text = json.dumps([VERSION, kept, dict(content)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def relevant(config: Mapping[str, Any], places: frozenset[str]) -> dict[str, Any]:
-    """The configuration without what cannot change a result: where files lie, how much is shown and stored.
-
-    Args:
-        places: keys of `config["task"]` that only say where data lie.
-    """
-    # A frozen encoder has no dropout for them to change.
-    off = {name for name in SHORTCUTS if not config.get(name) or config["encoder"]["frozen"] is True}
-    kept: dict[str, Any] = {name: value for name, value in config.items() if name not in NOT_IN_KEY | off}
-    kept["task"] = {name: value for name, value in config["task"].items() if name not in places}
-    kept["trainer"] = {name: v for name, v in config["trainer"].items() if name not in TRAINER_NOT_IN_KEY}
-    return kept
-
-
-def plain(value: Any) -> Any:
-    """The same with whole floats as integers: `gradient_clip_val=1` and `1.0` are one setting."""
-    if isinstance(value, Mapping):
-        return {name: plain(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value

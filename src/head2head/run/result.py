@@ -14,7 +14,7 @@ from head2head.errors import UserError
 from head2head.files import write_atomically
 from head2head.run import processes
 
-VERSION = 2  # raise when training changes meaning: no run is then taken for one of before
+VERSION = 3  # raise when training changes meaning: no run is then taken for one of before
 
 OWNER = ".running"  # in a run's folder while it runs: whose it is
 
@@ -23,7 +23,9 @@ OWNER = ".running"  # in a run's folder while it runs: whose it is
 class Result:
     """What came of one run. result.json holds these fields.
 
-    key: 64 hexadecimal digits that hash all that can change the result.
+    key: 64 hexadecimal digits that hash what was asked for: all settings and data that can change the result.
+    stream: the arithmetic and the random masks that were really used: see head2head.speed.apply. Results are equal to the
+        bit where key, stream and threads are.
     overrides: what was typed.
     config: the resolved configuration.
     head: label of the head, made of its parts.
@@ -39,7 +41,7 @@ class Result:
         each is multiplied by after training ("weights").
     parameters: number of the head's, of the trainable, of all.
     seconds: "train", "validation" (within and behind training) and "total" (from the composed configuration on).
-    bank: number of runs that were trained together on an encoder that is frozen; `seconds` are then the run's share.
+    together: number of runs that were trained together on a frozen encoder; `seconds` are then the run's share.
     tokens: word pieces trained on, over all devices; padding not counted. tokens_per_second: of training alone.
     peak_memory: bytes: of the process so far, or allocated on the GPU by this run when it trained there.
     truncated: split -> examples and words lost to `max_length`.
@@ -68,7 +70,7 @@ class Result:
     parameters: dict[str, int] = field(default_factory=dict)
     steps: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
-    bank: int | None = None
+    together: int | None = None
     tokens: int = 0
     tokens_per_second: float = 0.0
     peak_memory: int = 0
@@ -78,6 +80,7 @@ class Result:
     encoder: str = ""
     threads: int = 0
     device: str = ""
+    stream: str = ""
     git_commit: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     url: str | None = None

@@ -181,12 +181,12 @@ def build_parts(config: dict[str, Any], identity: Identity, trainer: pl.Trainer 
     encoder_config = config["encoder"]
     checkpoint = checkpoint_of(config)
     head = build_head(config, checkpoint, task.num_outputs, identity.seed)
-    needs = head.needs if config["cls_shortcut"] else replace(head.needs, first_only=False)
+    needs = head.needs if config["speed"] == "fast" else replace(head.needs, first_only=False)
     with seeded(identity.seed, "pooler"):
         encoder = load_encoder(checkpoint, needs, encoder_config["frozen"], encoder_config["reinit_pooler"])
     device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
     precision = "32-true" if trainer is None else trainer.precision
-    said = tuple(speed.apply(encoder, device, precision, config))
+    said = tuple(speed.apply(encoder, device, precision, config["speed"] == "fast"))
     for note in said:
         print(note, file=sys.stderr, flush=True)
     check_length(task, encoder)
@@ -270,7 +270,7 @@ def fit(trainer: pl.Trainer, parts: Parts, resume: Resume, config: dict[str, Any
         Diverged: losses or outputs are not finite.
     """
     with contextlib.ExitStack() as stack:
-        if config["frozen_features"]:
+        if config["speed"] == "fast":
             stack.enter_context(lower_layers_once(parts, checkpoint_of(config), trainer))
         started = time.perf_counter()
         pieces = torch.from_numpy(parts.data.word_pieces())

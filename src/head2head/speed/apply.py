@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 
@@ -19,17 +18,18 @@ from head2head.speed.linear import use_fast_linear
 COMPILED = {"32-true": torch.float32, "64-true": torch.float64}
 
 
-def apply(encoder: Encoder, device: torch.device, precision: str, config: dict[str, Any]) -> list[str]:
+def apply(encoder: Encoder, device: torch.device, precision: str, fast: bool) -> list[str]:
     """Make an encoder train faster. Returns what there is to say of it.
 
     Args:
         device, precision: where and how it will train.
     """
-    if config["fast_dropout"]:
-        use_fast_dropout(encoder.model)
+    if not fast:
+        return []
+    use_fast_dropout(encoder.model)
     use_fast_linear(encoder.model)
     dtype = COMPILED.get(precision)
-    note = use_compiled_layers(encoder, dtype) if config["compiled_layers"] and device.type == "cpu" and dtype else None
+    note = use_compiled_layers(encoder, dtype) if device.type == "cpu" and dtype else None
     return [note] if note else []
 
 

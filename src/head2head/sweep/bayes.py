@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from head2head.errors import UserError
-from head2head.run.key import NOT_IN_KEY
+from head2head.run.canonical import NOT_IN_KEY
 from head2head.run.result import Result
 from head2head.sweep import space
 from head2head.sweep.distributions import Choice, Parameter, Range

@@ -17,9 +17,10 @@ from omegaconf import DictConfig, open_dict
 from head2head.errors import UserError
 from head2head.experiments import Ledger
 from head2head.frozen.eligible import bank_of
+from head2head.run.canonical import NOT_IN_KEY, canonical
 from head2head.run.configuration import resolved
 from head2head.run.importing import importing
-from head2head.run.key import NOT_IN_KEY, Identity, identify, relevant
+from head2head.run.key import Identity, identify
 from head2head.run.result import Result, run_folder, write_result
 from head2head.sweep import claims
 from head2head.sweep.composer import Composer
@@ -219,7 +220,7 @@ def failed(settings: dict[str, Any], planned: Planned, why: str) -> Result:
 def portable(result: Result, identity: Identity) -> Result:
     """The result for the experiment's results.jsonl, which other machines read: of its settings and overrides
     those that say where files lie are left out, and of a local encoder its folder's name is kept."""
-    config = relevant(result.config, identity.task.places)
+    config = canonical(result.config, identity.task.places)
     name = str(config["encoder"]["name"])
     shown = Path(name).name if Path(name).is_absolute() else name
     return replace(

@@ -13,8 +13,8 @@ import yaml
 
 from head2head.errors import UserError
 from head2head.experiments import Ledger
+from head2head.run.canonical import NOT_IN_KEY
 from head2head.run.configuration import check_names, settings
-from head2head.run.key import NOT_IN_KEY
 from head2head.sweep import space
 from head2head.sweep.file import SweepFile, find, read
 from head2head.sweep.plan import Planner, folder_of
