@@ -52,8 +52,8 @@ def canonical(config: Mapping[str, Any], places: frozenset[str]) -> dict[str, An
 
 
 def optimizer(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The optimizer's settings that have a part in training. `head_lr` is `lr` where it is not given; on an encoder that
-    is frozen whole it is the only rate."""
+    """The optimizer's settings that have a part in training. `head_lr` is `lr` where it is not given; on an encoder
+    that is frozen whole it is the only rate."""
     settings = dict(config["optimizer"])
     rate = settings["lr"] if settings.get("head_lr") is None else settings["head_lr"]
     if config["encoder"]["frozen"] is True:

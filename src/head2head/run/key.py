@@ -100,8 +100,8 @@ def check_fold(config: Mapping[str, Any]) -> None:
         raise UserError(f"fold={config['fold']}: of {config['folds']} folds; give 0 to {config['folds'] - 1}")
     if config["seed"] not in (None, seed_of(config)):
         raise UserError(
-            f"seed={config['seed']} with fold={config['fold']}: a fold's seed is repeat x folds + fold, the same for every "
-            "head; leave seed out, and give repeat=1, 2, ... for others"
+            f"seed={config['seed']} with fold={config['fold']}: a fold's seed is repeat x folds + fold, the same for "
+            "every head; leave seed out, and give repeat=1, 2, ... for others"
         )
 
 

@@ -24,8 +24,8 @@ class Result:
     """What came of one run. result.json holds these fields.
 
     key: 64 hexadecimal digits that hash what was asked for: all settings and data that can change the result.
-    stream: the arithmetic and the random masks that were really used: see head2head.speed.apply. Results are equal to the
-        bit where key, stream and threads are.
+    stream: the arithmetic and the random masks that were really used (see head2head.speed.apply). Results are equal to
+        the bit where key, stream and threads are.
     overrides: what was typed.
     config: the resolved configuration.
     head: label of the head, made of its parts.
