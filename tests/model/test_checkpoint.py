@@ -240,7 +240,7 @@ def test_the_example_sentence_has_the_word_pieces_of_bert_base_uncased():
     assert ids == [101, 2292, 1005, 1055, 2156, 2035, 5023, 1011, 2163, 1998, 3086, 2015, 2006, 2023, 3793, 102]
 
 
-def test_minilm_is_a_bert_of_six_layers_and_384_with_its_own_pooler(minilm_folder, monkeypatch):
+def test_minilm_is_a_bert_of_six_layers_and_384_with_its_own_pooler(minilm_folder):
     checkpoint = Checkpoint(MINILM)
     spec = checkpoint.spec()
     assert (spec.num_layers, spec.hidden_size) == (6, 384)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from head2head.experiments import SWEEP_FILE, sweep_file, with_file
 from head2head.run.configuration import CONFIGS, description, options
 
 
@@ -27,7 +28,7 @@ def help_text() -> str:
         lines += [f"  {name:<20} {description(path)}" for name, path in options(group).items()]
     lines += ["", "settings (value: the default)"]
     for file, prefix in SETTINGS:
-        lines += [f"  {line}" for line in settings(CONFIGS / file, prefix)]
+        lines += [f"  {line}" for line in settings_in(CONFIGS / file, prefix)]
     lines += [
         "  trainer.*                                    every other argument of Lightning's Trainer",
         "",
@@ -45,7 +46,7 @@ def sweep_help_text() -> str:
         "example: python sweep.py experiment=smoke hydra/launcher=joblib",
         "",
         "experiment=NAME",
-        *(f"  {path.parent.name:<20} {description(path)}" for path in sorted(Path("experiments").glob("*/sweep.yaml"))),
+        *(f"  {name:<20} {description(sweep_file(name))}" for name in with_file(SWEEP_FILE)),
         "",
         "settings",
         "  key=value, key=value,value     for the runs, in place of the file's values: seed=0,1 task=rte data_dir=DIR",
@@ -81,7 +82,7 @@ PLAIN = {"optimizer.weight_decay", "trainer.max_epochs", "trainer.devices", "tra
 UNLISTED = {"encoder.name", "encoder.lr"}  # encoder=any says the one, optimizer.lr the other
 
 
-def settings(file: Path, prefix: str) -> list[str]:
+def settings_in(file: Path, prefix: str) -> list[str]:
     """The settings of a yaml file that say what they are: `name: default  # meaning`."""
     found = []
     for line in file.read_text(encoding="utf-8").splitlines():

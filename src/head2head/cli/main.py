@@ -37,9 +37,9 @@ def root(
 )
 def train(context: typer.Context) -> None:
     """One run, in Hydra's key=value form: head2head train head=mean task=rte (the same as train.py)."""
-    from head2head.cli import hydra_command_line as door
+    from head2head.cli import hydra_command_line
 
-    door.train(context.args)
+    hydra_command_line.train(context.args)
 
 
 @app.command(
@@ -48,9 +48,9 @@ def train(context: typer.Context) -> None:
 )
 def sweep(context: typer.Context) -> None:
     """A resumable sweep: head2head sweep experiment=NAME (the same as sweep.py)."""
-    from head2head.cli import hydra_command_line as door
+    from head2head.cli import hydra_command_line
 
-    door.sweep(context.args)
+    hydra_command_line.sweep(context.args)
 
 
 @app.command()

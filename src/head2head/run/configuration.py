@@ -70,6 +70,7 @@ def hydra_initialized() -> Iterator[None]:
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
+    register_resolvers()
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
@@ -155,7 +156,7 @@ class Setting:
     values: tuple[str, ...]
 
 
-def settings(overrides: Sequence[str]) -> list[Setting]:
+def taken_apart(overrides: Sequence[str]) -> list[Setting]:
     """Overrides taken apart.
 
     Raises:

@@ -29,7 +29,7 @@ from head2head.model.encoder import Encoder
 from head2head.model.finetuner import Diverged, FineTuner, Gold
 from head2head.model.heads import SentenceHead, TokenHead
 from head2head.model.optimizer import OptimizerSettings
-from head2head.run.early_stopping import Hyperband
+from head2head.run.early_stopping import HyperbandStopping
 from head2head.run.key import Identity, complete, identify
 from head2head.run.loggers import open_loggers
 from head2head.run.profiling import Profile
@@ -57,7 +57,7 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
     identity = identify(config)
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
-    early = Hyperband(**config["early_terminate"], key=identity.key) if config["early_terminate"] else None
+    early = HyperbandStopping(**config["early_terminate"], key=identity.key) if config["early_terminate"] else None
     resume = Resume(Path(config["output_dir"]), identity.key, config["checkpoint_minutes"])
     trainer = build_trainer(config["trainer"], [resume, *([early] if early else [])])
     if trainer.global_rank > 0:
