@@ -23,7 +23,7 @@ def test_help_lists_every_head_task_encoder_and_the_settings_people_change():
         for name in options(group):
             assert f"  {name} " in text
     for setting in (
-        "seed: 0",
+        "seed: null",
         "batch_size: 32",
         "trainer.max_steps: -1",
         "trainer.max_epochs: 3",

@@ -197,7 +197,7 @@ def build_parts(config: dict[str, Any], identity: Identity, trainer: pl.Trainer 
 
 def checkpoint_of(config: dict[str, Any]) -> Checkpoint:
     """Where the configured encoder comes from."""
-    return Checkpoint(*(config["encoder"][name] for name in ("name", "revision", "config")))
+    return Checkpoint(*(config["encoder"].get(name) for name in ("name", "revision", "config", "dropout")))
 
 
 def check_length(task: Task, encoder: Encoder) -> None:

@@ -21,6 +21,7 @@ from head2head.run.canonical import NOT_IN_KEY, canonical
 from head2head.run.configuration import resolved
 from head2head.run.importing import importing
 from head2head.run.key import Identity, identify
+from head2head.run.own_errors import message
 from head2head.run.result import Result, run_folder, write_result
 from head2head.sweep import claims
 from head2head.sweep.composer import Composer
@@ -179,8 +180,8 @@ def as_result(run: Run, outcome: Result | Exception, together: int = 1) -> Resul
     if isinstance(outcome, Diverged):
         return find(run.planned) or failed(run.settings, run.planned, str(outcome))
     if isinstance(outcome, UserError):
-        print(f"error: {run.planned.label}: {outcome}", file=sys.stderr, flush=True)
-        return failed(run.settings, run.planned, str(outcome))
+        print(f"error: {run.planned.label}: {message(outcome)}", file=sys.stderr, flush=True)
+        return failed(run.settings, run.planned, message(outcome))
     traceback.print_exception(outcome)
     sys.stderr.flush()
     why = f"{type(outcome).__name__}: {' '.join(str(outcome).split())}"
