@@ -83,7 +83,7 @@ def test_an_error_in_a_users_own_module_is_told_with_their_lines_alone(kind, tmp
     assert stop.value.code == 1
     *above, last = capsys.readouterr().err.strip().splitlines()
     assert last == f"error: {path}:{line}: {error}"
-    assert f'  File "{path}", line {line}' in "\n".join(above)
+    assert f'File "{path}", line {line}' in "\n".join(above)
     assert not any(word in "\n".join(above) for word in ("hydra", "HYDRA_FULL_ERROR", "site-packages", str(ROOT)))
 
 

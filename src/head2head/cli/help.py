@@ -30,7 +30,7 @@ def help_text() -> str:
     for file, prefix in SETTINGS:
         lines += [f"  {line}" for line in settings_in(CONFIGS / file, prefix)]
     lines += [
-        "  trainer.*                                    every other argument of Lightning's Trainer",
+        "  trainer.*                                    any other argument of Lightning's Trainer",
         "",
         "--hydra-help shows Hydra's own flags; --cfg job prints the configuration. A configs/ folder in the",
         "working directory adds heads, tasks and encoders of your own.",
@@ -41,7 +41,7 @@ def help_text() -> str:
 def sweep_help_text() -> str:
     """What sweep.py takes, and which experiments there are."""
     lines = [
-        "usage: python sweep.py experiment=NAME [key=value ...]    what has no result of experiments/NAME/sweep.yaml",
+        "usage: python sweep.py experiment=NAME [key=value ...]    the runs of experiments/NAME/sweep.yaml that have no result",
         "",
         "example: python sweep.py experiment=smoke hydra/launcher=joblib",
         "",
@@ -49,7 +49,7 @@ def sweep_help_text() -> str:
         *(f"  {name:<20} {description(sweep_file(name))}" for name in with_file(SWEEP_FILE)),
         "",
         "settings",
-        "  key=value, key=value,value     for the runs, in place of the file's values: seed=0,1 task=rte data_dir=DIR",
+        "  key=value, key=value,value     for the runs, instead of the file's values: seed=0,1 task=rte data_dir=DIR",
         "  plan=true                      list the runs that are left, and start none",
         "  retry=true                     run failed runs again",
         "  sweep_seed=0                   of method: random and bayes",
@@ -58,7 +58,7 @@ def sweep_help_text() -> str:
         "  hydra/launcher=submitit_slurm  a SLURM cluster (extra: slurm): hydra.launcher.partition=...",
         "  hydra/launcher=ray             a Ray cluster (extra: ray): hydra.launcher.ray.init.address=auto",
         "",
-        "Broken off, killed or started twice, a sweep goes on where it stands: finished runs are never repeated.",
+        "A sweep that was interrupted, killed or started twice continues: finished runs are never repeated.",
     ]
     return "\n".join(lines)
 

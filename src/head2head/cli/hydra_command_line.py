@@ -298,9 +298,9 @@ def one_line_errors(work: Callable[[], Any], kept: str = "nothing was") -> None:
     What the user can put right is printed as `error: ...` and ends with status 1, below the lines of the traceback that
     are in their own files, if there are any. Ctrl-C ends with 130.
     """
-    own = str(Path.cwd())
-    if own not in sys.path:
-        sys.path.append(own)  # at the end: a file of the user's must not hide a library
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # at the end: a file of the user's must not hide a library
     try:
         work()
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""`head2head VERB`: training verbs go through the door, the rest is an ordinary command line."""
+"""`head2head VERB`: train and sweep take Hydra's key=value form, the rest is an ordinary command line."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -60,7 +60,7 @@ def outputs(
     encoder: Annotated[str, typer.Option(help="Name of an encoder, hub id or folder.")] = "minilm",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the encoder's four outputs for a text, and what every pool makes of them."""
+    """Show the encoder's four outputs for a text, and the vector that every pool computes from them."""
     from head2head.cli.hydra_command_line import one_line_errors
 
     def work() -> None:

@@ -150,7 +150,7 @@ class Checkpoint:
 
         Args:
             words: it will be given words one by one, for a token task. Byte-level BPE (RoBERTa, ModernBERT)
-                writes a word behind a blank with other pieces than one without: each word gets its blank.
+                encodes a word that follows a blank differently from one that does not: each word gets its blank.
 
         Raises:
             UserError: there is none within reach, or the encoder has fewer embeddings than it has pieces.
