@@ -15,7 +15,8 @@ from frozen_runs import SETTINGS, logits
 from head2head.errors import UserError
 from head2head.frozen import head_parts as readings
 from head2head.frozen.features import checksum, positions
-from head2head.frozen.group import open_batches, run_one
+from head2head.frozen.dispatch import run_one
+from head2head.frozen.group import open_batches
 from head2head.model.encoder import Encoder
 from head2head.model.heads.pooling import Mean
 from head2head.run.configuration import compose
@@ -163,7 +164,7 @@ def test_a_pool_whose_code_has_changed_is_computed_anew(bank, tmp_path, monkeypa
 def test_two_processes_that_want_the_same_features_compute_them_once(tmp_path):
     settings = [*SETTINGS, f"cache_dir={tmp_path}/cache", "task.train_rows=3000", "head=attention"]
     script = (
-        "import sys\nfrom head2head.run.configuration import compose\nfrom head2head.frozen.group import run_one\n"
+        "import sys\nfrom head2head.run.configuration import compose\nfrom head2head.frozen.dispatch import run_one\n"
         "from head2head.model.encoder import Encoder\nfrom pathlib import Path\n"
         "forward = Encoder.forward\ncalls = []\n"
         "Encoder.forward = lambda self, *batch: calls.append(1) or forward(self, *batch)\n"

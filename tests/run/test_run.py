@@ -213,7 +213,7 @@ def test_the_head_does_not_change_batches_and_dropout_of_a_seed(tmp_path, monkey
 
     def spy(self, batch, batch_idx):
         numbers = torch.rand(3).tolist()  # what dropout would draw next, then put back
-        seen.setdefault(type(self.head.pool).__name__, []).append((batch["units"].tolist(), numbers))
+        seen.setdefault(type(self.head.pool).__name__, []).append((batch.prediction_ids.tolist(), numbers))
         return original(self, batch, batch_idx)
 
     monkeypatch.setattr(FineTuner, "training_step", spy)

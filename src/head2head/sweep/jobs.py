@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from head2head.frozen.eligible import bank_of
+from head2head.frozen.eligible import group_of
 from head2head.sweep.plan import Planned
 
 LARGEST = 256  # runs in a bank: all of them are lost when it is killed
@@ -24,7 +24,7 @@ def jobs(runs: Sequence[Planned], settings_of: Callable[[Planned], dict[str, Any
     """
     banks: dict[str, list[Planned]] = {}
     for run in runs:
-        banks.setdefault(bank_of(settings_of(run)) or run.key, []).append(run)
+        banks.setdefault(group_of(settings_of(run)) or run.key, []).append(run)
     pieces = math.ceil(width / max(1, len(banks)))
     return [piece for bank in banks.values() for piece in cut(bank, pieces)]
 

@@ -25,7 +25,7 @@ from head2head.model.heads import (
 )
 from head2head.model.output import EncoderOutput, EncoderSpec, Needs
 from head2head.run.configuration import compose, options
-from head2head.run.run import build_head
+from head2head.model.build import build_head
 
 LABELS = 3
 LENGTHS = (9, 6, 2, 12)
