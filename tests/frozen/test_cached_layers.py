@@ -281,7 +281,7 @@ def test_batches_and_encoder_are_whole_again_when_training_breaks_off(tmp_path, 
     parts = build_parts(config, identify(config))
     splits, names = dict(parts.data.splits), list(parts.model.state_dict())
 
-    def broken(self, batch, batch_idx):
+    def broken(_, batch, __):
         assert sorted(batch.states) == [2]
         assert list(parts.model.state_dict()) == names  # a checkpoint fits both
         raise RuntimeError("broke off")

@@ -1,8 +1,8 @@
 """Curves go to metrics.csv and, when asked for, to TensorBoard and Weights & Biases (here offline)."""
 
 import pytest
-import wandb_file
 
+import wandb_file
 from head2head.model.finetuner import Diverged
 from head2head.run import loggers
 from head2head.run.configuration import compose

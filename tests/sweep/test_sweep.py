@@ -7,8 +7,9 @@ import signal
 import time
 
 import pytest
-import wandb_file
 from project import SMALL, Project
+
+import wandb_file
 
 
 @pytest.fixture
