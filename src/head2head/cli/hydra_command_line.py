@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from head2head.cli.help import help_text, sweep_help_text
 from head2head.errors import UserError, did_you_mean
-from head2head.frozen.eligible import bank_of
 from head2head.run.configuration import (
     CONFIGS,
     check_names,
@@ -198,15 +197,10 @@ def single(config: dict[str, Any], overrides: Sequence[str]) -> float | None:
         print(f"{identity.key}  {identity.folder}")
         return None
     # torch and its kin take seconds: only now.
-    if bank_of(config) is not None:
-        with importing():
-            from head2head.frozen.group import run_one
-
-        return run_one(config, overrides).score
     with importing():
-        from head2head.run.run import run
+        from head2head.frozen.dispatch import run_one
 
-    return run(config, overrides).score
+    return run_one(config, overrides).score
 
 
 def hydra_application(flags: Sequence[str], overrides: Sequence[str]) -> None:

@@ -22,16 +22,16 @@ from head2head.data.tokenization import fingerprint, tokenize
 class Split:
     """One split, ready to be batched.
 
-    labels: (N,) gold labels of the N units that are predicted (sentences, or words); None where they
-        are not known.
+    labels: (N,) gold labels of the N texts, or words, that are predicted; None where they are not known.
     sentences: for token tasks the number of words of each sentence, else None.
+    num_predictions: number N of texts, or words.
     fingerprint, tokenized: hashes of the content, and of it with the tokenizer and its settings.
     """
 
     rows: TokenizedRows
     labels: np.ndarray | None
     sentences: np.ndarray | None
-    units: int
+    num_predictions: int
     fingerprint: str
     tokenized: str
 
@@ -99,9 +99,9 @@ class DataModule(pl.LightningDataModule):
             values = dataset[column][:]
             labels = np.array([tag for tags in values for tag in tags] if kind == "token" else values)
         sentences = np.array([len(tokens) for tokens in dataset["tokens"][:]]) if kind == "token" else None
-        units = int(sentences.sum()) if sentences is not None else len(dataset)
+        count = int(sentences.sum()) if sentences is not None else len(dataset)
         rows = TokenizedRows(tokenized, kind, self.tokenizer.pad_token_id)
-        return Split(rows, labels, sentences, units, content, tokenized._fingerprint)
+        return Split(rows, labels, sentences, count, content, tokenized._fingerprint)
 
     def word_pieces(self) -> np.ndarray:
         """Numbers of the word pieces that occur in the loaded splits, and of the special ones, in order."""

@@ -16,7 +16,6 @@ from omegaconf import DictConfig, open_dict
 
 from head2head.errors import UserError
 from head2head.experiments import ResultsFile, results_file
-from head2head.frozen.eligible import bank_of
 from head2head.run.canonical import NOT_IN_KEY, canonical
 from head2head.run.configuration import resolved
 from head2head.run.importing import importing
@@ -150,18 +149,11 @@ def outcomes(runs: Sequence[Run]) -> Iterator[tuple[Run, Result | Exception]]:
     """What came of each run."""
     if not runs:
         return
-    if bank_of(runs[0].settings) is not None:
-        with importing():
-            from head2head.frozen.group import run_bank
-
-        for number, outcome in run_bank([run.settings for run in runs], [run.planned.overrides for run in runs]):
-            yield runs[number], outcome
-        return
     with importing():
-        from head2head.run.run import run as run_alone
+        from head2head.frozen.dispatch import run_several
 
-    for run in runs:
-        yield run, run_alone(run.settings, run.planned.overrides)
+    for number, outcome in run_several([run.settings for run in runs], [run.planned.overrides for run in runs]):
+        yield runs[number], outcome
 
 
 def as_result(run: Run, outcome: Result | Exception, together: int = 1) -> Result | str:

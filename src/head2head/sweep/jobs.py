@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from head2head.frozen.eligible import bank_of
+from head2head.frozen.eligible import group_of
 from head2head.sweep.plan import Planned
 
 LARGEST = 256  # runs in a group: all of them are lost when it is killed
@@ -24,7 +24,7 @@ def jobs(runs: Sequence[Planned], settings_of: Callable[[Planned], dict[str, Any
     """
     groups: dict[str, list[Planned]] = {}
     for run in runs:
-        groups.setdefault(bank_of(settings_of(run)) or run.key, []).append(run)
+        groups.setdefault(group_of(settings_of(run)) or run.key, []).append(run)
     pieces = math.ceil(width / max(1, len(groups)))
     return [piece for group in groups.values() for piece in cut(group, pieces)]
 

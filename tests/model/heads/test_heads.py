@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from head2head.errors import UserError
+from head2head.model.build import build_head
 from head2head.model.checkpoint import Checkpoint, load_encoder
 from head2head.model.encoder import Encoder
 from head2head.model.heads import (
@@ -25,7 +26,6 @@ from head2head.model.heads import (
 )
 from head2head.model.output import EncoderOutput, EncoderSpec, Needs
 from head2head.run.configuration import compose, options
-from head2head.run.run import build_head
 
 LABELS = 3
 LENGTHS = (9, 6, 2, 12)
