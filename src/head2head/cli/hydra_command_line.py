@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from head2head.cli.help import help_text, sweep_help_text
 from head2head.errors import UserError, did_you_mean
 from head2head.frozen.eligible import bank_of
+from head2head.run import processes
 from head2head.run.configuration import (
     CONFIGS,
     check_names,
@@ -205,6 +206,7 @@ def single(config: dict[str, Any], overrides: Sequence[str]) -> float | None:
     with importing():
         from head2head.run.run import run
 
+    processes.own()
     return run(config, overrides).score
 
 

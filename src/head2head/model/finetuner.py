@@ -84,7 +84,6 @@ class FineTuner(pl.LightningModule):
             batch["token_type_ids"],
             batch["special_tokens_mask"],
             batch.get("states"),
-            batch.get("packing"),
         )
         if isinstance(self.head, TokenHead):
             return self.head(output, batch["words"])
@@ -98,13 +97,6 @@ class FineTuner(pl.LightningModule):
         unknown = labels.isnan()
         values = logits.squeeze(-1)
         return mse_loss(values.masked_fill(unknown, 0), labels.nan_to_num(0).to(values.dtype), reduction="sum")
-
-    def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        # Made of a mask that lies on a GPU already, it would have to be waited for in each step.
-        if self.trainer.training and self.encoder.packed_layers is not None:
-            packing = self.encoder.packed_layers.packing(batch["attention_mask"])
-            batch["packing"] = packing.pin_memory() if self.device.type == "cuda" else packing
-        return batch
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         seed = derive(self.seed, "dropout", self.current_epoch, batch_idx, self.global_rank)

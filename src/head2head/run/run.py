@@ -8,7 +8,6 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from head2head.model.encoder import Encoder
 from head2head.model.finetuner import Diverged, FineTuner, Gold
 from head2head.model.heads import SentenceHead, TokenHead
 from head2head.model.optimizer import OptimizerSettings
+from head2head.run import processes
 from head2head.run.early_stopping import Hyperband
 from head2head.run.key import Identity, complete, identify
 from head2head.run.loggers import open_loggers
@@ -117,7 +117,6 @@ NOT_FOR_USERS = (
     ".*module\\(s\\) in eval mode.*",
     ".*won't be using warmup.*",
     ".*your dataloader is not resumable.*",
-    ".*You have overridden `on_before_batch_transfer`.*",
 )
 
 
@@ -181,18 +180,17 @@ def build_parts(config: dict[str, Any], identity: Identity, trainer: pl.Trainer 
     encoder_config = config["encoder"]
     checkpoint = checkpoint_of(config)
     head = build_head(config, checkpoint, task.num_outputs, identity.seed)
-    needs = head.needs if config["speed"] == "fast" else replace(head.needs, first_only=False)
     with seeded(identity.seed, "pooler"):
-        encoder = load_encoder(checkpoint, needs, encoder_config["frozen"], encoder_config["reinit_pooler"])
+        encoder = load_encoder(checkpoint, head.needs, encoder_config["frozen"], encoder_config["reinit_pooler"])
     device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
     precision = "32-true" if trainer is None else trainer.precision
-    said = tuple(speed.apply(encoder, device, precision, config["speed"] == "fast"))
-    for note in said:
+    applied = speed.apply(encoder, device, precision, fast=config["speed"] == "fast")
+    for note in applied.notes:
         print(note, file=sys.stderr, flush=True)
     check_length(task, encoder)
     data, gold = load_data(config, task, identity.seed)
     model = FineTuner(encoder, head, task.labels, task.metrics, gold, identity.seed, optimizer_settings(config))
-    return Parts(task, data, model, said)
+    return Parts(task, data, model, applied.notes)
 
 
 def checkpoint_of(config: dict[str, Any]) -> Checkpoint:
@@ -274,7 +272,8 @@ def fit(trainer: pl.Trainer, parts: Parts, resume: Resume, config: dict[str, Any
             stack.enter_context(lower_layers_once(parts, checkpoint_of(config), trainer))
         started = time.perf_counter()
         pieces = torch.from_numpy(parts.data.word_pieces())
-        stack.enter_context(speed.training(parts.model.encoder, pieces, trainer.strategy.root_device))
+        device, fast = trainer.strategy.root_device, config["speed"] == "fast"
+        stack.enter_context(speed.training(parts.model.encoder, pieces, device, fast, processes.is_own()))
         trainer.fit(parts.model, datamodule=parts.data, ckpt_path=resume.find(trainer, parts))
         history = parts.model.history
         if not history or history[-1]["step"] != trainer.global_step:
