@@ -220,10 +220,10 @@ def test_a_run_does_not_go_on_without_the_compiler_that_it_began_with(tmp_path, 
     interrupted(tmp_path, steps, 3, between=lose)
     library.library.cache_clear()
     said = capsys.readouterr()
-    assert "compiled_layers: no C compiler (/nowhere/cc) was found" in said.err
+    assert "compiled layers: no C compiler (/nowhere/cc) was found" in said.err
     assert said.out.splitlines()[-2].startswith("starting from the beginning: other code")
     (result,) = tmp_path.glob("runs/*/*/*")
-    assert any(note.startswith("compiled_layers: no C compiler") for note in read_result(result).notes)
+    assert any(note.startswith("compiled layers: no C compiler") for note in read_result(result).notes)
 
 
 def test_training_up_to_the_checkpoint_counts_in_the_time(tmp_path, steps):

@@ -2,7 +2,6 @@
 
 import copy
 import functools
-from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from head2head.model.finetuner import FineTuner
 from head2head.model.heads import Cls, ConcatLast, Layer, Linear, Mean, Pooler, SentenceHead, WeightedSum
 from head2head.model.optimizer import OptimizerSettings, build_optimizer
 from head2head.model.output import EncoderSpec, Needs
-from head2head.speed.first_token import FirstTokenLayer
+from head2head.speed.first_token import FirstTokenLayer, use_first_token_layer
 
 SPEC = EncoderSpec(hidden_size=16, num_layers=3, dropout=0.0)
 SIZES = {
@@ -48,13 +47,12 @@ def twins(head: str) -> tuple[FineTuner, FineTuner]:
     torch.manual_seed(0)
     built = HEADS[head](Linear, SPEC, 2)
     bert = BertModel(BertConfig(**SIZES))
-    return tuple(
-        FineTuner(
-            Encoder(copy.deepcopy(bert), replace(built.needs, first_only=first_only)), copy.deepcopy(built),
-            ["a", "b"], ["accuracy"], {}, 0,
-        )
-        for first_only in (True, False)
-    )  # fmt: skip
+    made = [
+        FineTuner(Encoder(copy.deepcopy(bert), built.needs), copy.deepcopy(built), ["a", "b"], ["accuracy"], {}, 0)
+        for _ in range(2)
+    ]
+    assert use_first_token_layer(made[0].encoder)
+    return made[0], made[1]
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -110,6 +108,8 @@ def test_the_last_layer_is_computed_for_one_token():
 @pytest.mark.parametrize("frozen", [True, 3, 2])
 def test_a_frozen_last_layer_is_frozen_for_one_token_too(frozen):
     part = Encoder(BertModel(BertConfig(**SIZES)), Needs(frozenset({3}), first_only=True), frozen)
+    use_first_token_layer(part)
+    assert part.layers[-1].training == (frozen == 2)
     assert any(p.requires_grad for p in part.layers[-1].parameters()) == (frozen == 2)
     assert part.layers[-1].attention.self.dropout.training == (frozen == 2)
 
@@ -135,5 +135,6 @@ def test_heads_that_read_more_than_one_token_of_one_layer_get_whole_layers():
 )
 def test_other_encoders_and_attentions_compute_all_tokens(model):
     part = Encoder(model(), Needs(frozenset({3}), first_only=True))
+    assert not use_first_token_layer(part)
     (batch,) = batches(1)
     assert part(batch.input_ids, batch.attention_mask).last_hidden_state.shape == (4, 7, 16)

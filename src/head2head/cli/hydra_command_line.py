@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from head2head.cli.help import help_text, sweep_help_text
 from head2head.errors import UserError, did_you_mean
+from head2head.run import processes
 from head2head.run.configuration import (
     CONFIGS,
     check_names,
@@ -200,6 +201,7 @@ def single(config: dict[str, Any], overrides: Sequence[str]) -> float | None:
     with importing():
         from head2head.frozen.dispatch import run_one
 
+    processes.own()
     return run_one(config, overrides).score
 
 

@@ -207,7 +207,7 @@ def written(
 ) -> Outcome:
     """A trained run's folder, and its result."""
     began = time.perf_counter()
-    parts = Parts(identity.task, group.data, one.model)
+    parts = Parts(identity.task, group.data, one.model, stream=f"{group.device.type} features")
     config = complete(config, identity.task)
     with run_folder(identity.parent, identity.name) as folder:
         (folder / "config.yaml").write_text(

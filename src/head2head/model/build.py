@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +20,20 @@ from head2head.model.optimizer import OptimizerSettings
 from head2head.seeds import seeded
 
 
-def build_model(config: dict[str, Any], task: Task, seed: int, whole_last_layer: bool = False) -> FineTuner:
+def build_model(config: dict[str, Any], task: Task, seed: int) -> FineTuner:
     """Encoder and head with the weights that training starts from.
 
     Args:
         task: what the model is trained on; its predictions have no targets yet.
-        whole_last_layer: the last layer is computed for every token, also for a head that reads the first one alone.
 
     Raises:
         UserError: they do not fit together, or cannot be had.
     """
     settings = optimizer_settings(config)
     head = build_head(config, checkpoint_of(config), task.num_outputs, seed)
-    needs = replace(head.needs, first_only=False) if whole_last_layer else head.needs
     with seeded(seed, "pooler"):
         encoder = load_encoder(
-            checkpoint_of(config), needs, config["encoder"]["frozen"], config["encoder"]["reinit_pooler"]
+            checkpoint_of(config), head.needs, config["encoder"]["frozen"], config["encoder"]["reinit_pooler"]
         )
     check_length(task, encoder)
     return FineTuner(encoder, head, task.labels, task.metrics, {}, seed, settings)

@@ -1,7 +1,7 @@
 """BertModel, or another AutoModel encoder, behind one dataclass with named accessors."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +9,6 @@ from transformers.masking_utils import create_bidirectional_mask
 
 from head2head.errors import UserError
 from head2head.model.output import EncoderOutput, EncoderSpec, Needs
-from head2head.speed.dropout import is_plain_bert
-from head2head.speed.first_token import FirstTokenLayer
-from head2head.speed.packing import PackedLayers, Packing
 
 # Families whose layers are a plain stack in `encoder.layer` or `transformer.layer`: layers above
 # the highest one that is read can be dropped without changing those below.
@@ -59,12 +56,34 @@ def spec_of(config: Any) -> EncoderSpec:
     )
 
 
+class LayerRunner(Protocol):
+    """What computes some of an encoder's layers in place of their own forward()."""
+
+    def __call__(
+        self, layers: Sequence[nn.Module], state: Tensor, attention_mask: Tensor, first: int, wanted: Collection[int]
+    ) -> dict[int, Tensor]:
+        """Hidden states (B, T, H) by number: those in `wanted` and that of the last layer it has computed, which is the
+        last one given or one below; the layers above run as usual. Empty where it computes none.
+
+        Args:
+            layers: the encoder's, beginning with the one that reads `state`.
+            state: (B, T, H).
+            attention_mask: (B, T). What stands at padding is not read.
+            first: number of the first layer's output.
+            wanted: numbers of the hidden states that are read.
+        """
+        ...
+
+
 class Encoder(nn.Module):
     """An encoder that computes and keeps only what it was asked for.
 
     Layers above the highest one that is read are dropped; the pooler is loaded only for a head that
     reads `pooler_output`, since an unused one breaks distributed training. The pooler stands beside
     the model and is applied to the first *unmasked* token, so that left padding gives the same result.
+
+    Two things may be exchanged from outside: `runner`, and the last layer for one that computes the first unmasked
+    token alone, (B, 1, H) from (B, T, H), where the head reads no other; the output's masks are then of that token.
 
     Args:
         model: a transformers encoder, float32.
@@ -74,11 +93,11 @@ class Encoder(nn.Module):
 
     Attributes:
         checkpoint_sha256: hash of the weights as they were loaded, whatever is kept of them.
-        packed_layers: what computes the lowest layers without padding while they train. None where nothing does.
+        runner: what is asked to compute layers while the encoder trains, from the bottom or from known states on.
     """
 
     checkpoint_sha256 = ""
-    packed_layers: PackedLayers | None = None
+    runner: LayerRunner | None = None
 
     def __init__(self, model: Any, needs: Needs, frozen: bool | int = False):
         super().__init__()
@@ -101,8 +120,6 @@ class Encoder(nn.Module):
             if self.family in STACKED and not needs.attentions:
                 self.depth = max(needs.layers, default=0)
                 del layer_stack(model)[self.depth :]
-        if needs.first_only and self.depth and is_plain_bert(model):
-            layer_stack(model)[-1] = FirstTokenLayer(layer_stack(model)[-1])
         self.model = model
         self.frozen = frozen
         self._freeze()
@@ -161,7 +178,6 @@ class Encoder(nn.Module):
         token_type_ids: Tensor | None = None,
         special_tokens_mask: Tensor | None = None,
         known: Mapping[int, Tensor] | None = None,
-        packing: Packing | None = None,
     ) -> EncoderOutput:
         """Encode a batch; every argument is (B, T).
 
@@ -170,7 +186,6 @@ class Encoder(nn.Module):
         Args:
             known: (B, T, H) for each number in `settled`, from an earlier pass: the layers that give them are not run.
                 What stands at padding is not read.
-            packing: what `packed_layers` take of this batch, where it is there already; else it is made of the mask.
         """
         # Attention over no token at all is NaN; a row without tokens attends to its padding, which no head reads.
         empty = ~attention_mask.any(dim=1, keepdim=True)
@@ -180,29 +195,27 @@ class Encoder(nn.Module):
         if self.family in {"bert", "electra"}:
             # The library counts positions from the left edge, which is wrong under left padding.
             inputs["position_ids"] = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
-        if self.packed_layers is None or not self.training:
-            packing = None
-        elif packing is None:
-            packing = self.packed_layers.packing(attention_mask)
-        run = self.layers[max(known) :] if known else self.layers
-        if run and isinstance(run[-1], FirstTokenLayer):
-            position = first_token(attention_mask)
-            run[-1].position = position
-            attention_mask = cut_to(position, attention_mask)
-            if special_tokens_mask is not None:
-                special_tokens_mask = cut_to(position, special_tokens_mask)
+        runner = self.runner if self.training else None
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.frozen is not True):
-            if packing is not None and not known:
+            if runner is not None and not known:
                 known = {0: self._embedded(inputs)}
             if known:
-                states, attentions = self._above(known, inputs["attention_mask"], packing), None
+                states = dict(known)
+                if runner is not None:
+                    start = max(known)
+                    states |= runner(self.layers[start:], known[start], attention_mask, start + 1, self.needs.layers)
+                states, attentions = self._above(states, inputs["attention_mask"]), None
             else:
                 states, attentions = self._whole(inputs)
+            top, first = states[self.depth], first_token(attention_mask)
+            if top.shape[1] < attention_mask.shape[1]:  # the last layer has computed the first token alone
+                attention_mask = cut_to(first, attention_mask)
+                if special_tokens_mask is not None:
+                    special_tokens_mask = cut_to(first, special_tokens_mask)
+                first = torch.zeros_like(first)
             pooled = None
             if self.pooler is not None:
-                top = states[self.depth]
-                rows = torch.arange(len(top), device=top.device)
-                pooled = self.pooler(top[rows, first_token(attention_mask)].unsqueeze(1))
+                pooled = self.pooler(top[torch.arange(len(top), device=top.device), first].unsqueeze(1))
         states = {i: states[i] for i in self.needs.layers}
         return EncoderOutput(self.spec.num_layers, attention_mask, special_tokens_mask, states, pooled, attentions)
 
@@ -226,30 +239,16 @@ class Encoder(nn.Module):
             raise LookupError('no attentions came back: load the encoder with attention="eager"')
         return states, attentions
 
-    def _above(self, known: Mapping[int, Tensor], attention_mask: Tensor, packing: Packing | None) -> dict[int, Tensor]:
-        """The known hidden states, those above them that are read, and the last one.
-
-        Args:
-            packing: for `packed_layers`; None where they shall not be asked.
-        """
-        start = max(known)
-        states = dict(known)
-        if packing is not None and self.packed_layers is not None:
-            states |= self.packed_layers(self.layers[start:], known[start], packing, start + 1, self.needs.layers)
-            start = max(states)
+    def _above(self, known: Mapping[int, Tensor], attention_mask: Tensor) -> dict[int, Tensor]:
+        """The known hidden states, those above them that are read, and the last one."""
+        start, states = max(known), dict(known)
         state, layers = states[start], self.layers[start:]
-        mask = self._mask(layers, state, attention_mask)
+        mask = create_bidirectional_mask(self.model.config, state, attention_mask) if layers else None
         for number, layer in enumerate(layers, start + 1):
             state = layer(state, mask)
             if number in self.needs.layers or number == self.depth:
                 states[number] = state
         return states
-
-    def _mask(self, layers: Sequence[nn.Module], state: Tensor, attention_mask: Tensor) -> Tensor | None:
-        """What some layers take to tell tokens (B, T) from padding."""
-        if all(isinstance(layer, FirstTokenLayer) for layer in layers):
-            return attention_mask.bool()[:, None, None]  # the library looks for padding first, and waits for a GPU
-        return create_bidirectional_mask(self.model.config, state, attention_mask)
 
 
 def layer_stack(model: Any) -> nn.ModuleList:

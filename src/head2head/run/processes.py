@@ -36,6 +36,21 @@ def this() -> Process:
     return Process(host(), os.getpid(), born(os.getpid()))
 
 
+_own = False
+
+
+def own() -> None:
+    """Say that this process runs head2head's command line and nothing else, so that what is set for the whole process
+    may be set. Only the command line and a sweep's workers call this; who calls `run()` from a notebook does not."""
+    global _own
+    _own = True
+
+
+def is_own() -> bool:
+    """Whether that was said."""
+    return _own
+
+
 @functools.cache
 def host() -> str:
     """This machine, or this container."""

@@ -34,12 +34,14 @@ class Parts:
     """What a run is made of.
 
     notes: what there is to know of how it came about.
+    stream: the arithmetic and the random masks that it uses.
     """
 
     task: Any
     data: DataModule
     model: FineTuner
     notes: tuple[str, ...] = ()
+    stream: str = ""
 
 
 def blank_result(
@@ -77,6 +79,7 @@ def blank_result(
         encoder=model.encoder.checkpoint_sha256,
         threads=torch.get_num_threads(),
         device=device_name(device),
+        stream=parts.stream,
         git_commit=git_commit(),
         versions={"python": platform.python_version()}
         | {

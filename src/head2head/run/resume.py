@@ -163,7 +163,7 @@ def stamp(parts: Parts) -> str:
     versions = [metadata.version(name) for name in ("torch", "transformers", "pytorch-lightning")]
     data = [split.tokenized for split in parts.data.splits.values()]
     encoder = parts.model.encoder
-    layers = type(encoder.packed_layers).__name__
+    layers = type(encoder.runner).__name__
     digest = hashlib.sha256(json.dumps([versions, data, encoder.checkpoint_sha256, layers]).encode())
     digest.update(library.source())
     for name in sorted(TRAINING | {type(module).__module__ for module in parts.model.modules()}):

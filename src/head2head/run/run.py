@@ -20,6 +20,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from head2head.errors import UserError
 from head2head.model.build import build_data, build_model, targets_of
 from head2head.model.finetuner import Diverged
+from head2head.run import processes
 from head2head.run.early_stopping import HyperbandStopping
 from head2head.run.key import Identity, complete, identify
 from head2head.run.loggers import open_loggers
@@ -53,7 +54,7 @@ def run(config: dict[str, Any], overrides: Sequence[str] = (), callbacks: Sequen
     trainer = build_trainer(config["trainer"], [resume, *([early] if early else []), *callbacks])
     if trainer.global_rank > 0:
         parts = build_parts(config, identity, trainer)
-        fit(trainer, parts, resume)
+        fit(trainer, parts, resume, config["speed"] == "fast")
         sys.exit(0)  # the run is told by the first process
     with run_folder(identity.parent, identity.name) as folder:
         parts = build_parts(config, identity, trainer)
@@ -71,7 +72,7 @@ def run(config: dict[str, Any], overrides: Sequence[str] = (), callbacks: Sequen
             if torch.cuda.is_available():
                 torch.cuda.reset_peak_memory_stats()
             try:
-                seconds = fit(trainer, parts, resume)
+                seconds = fit(trainer, parts, resume, config["speed"] == "fast")
             except Diverged as error:
                 result.failed = str(error)
                 result.steps = trainer.global_step
@@ -168,19 +169,19 @@ def build_parts(config: dict[str, Any], identity: Identity, trainer: pl.Trainer 
         UserError: they do not fit together, or cannot be had.
     """
     task = identity.task
-    fast = config["speed"] == "fast"
-    model = build_model(config, task, identity.seed, whole_last_layer=not fast)
+    model = build_model(config, task, identity.seed)
     device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
     precision = "32-true" if trainer is None else trainer.precision
-    said = tuple(speed.apply(model.encoder, device, precision, fast))
-    for note in said:
+    applied = speed.apply(model.encoder, device, precision, fast=config["speed"] == "fast")
+    for note in applied.notes:
         print(note, file=sys.stderr, flush=True)
     data = build_data(config, task, identity.seed, ["train", *task.validation_splits])
     model.targets = targets_of(data, task.validation_splits)
-    return Parts(task, data, model, said)
+    shares = f" x{trainer.world_size}" if trainer is not None and trainer.world_size > 1 else ""  # masks of their own
+    return Parts(task, data, model, applied.notes, applied.stream + shares)
 
 
-def fit(trainer: pl.Trainer, parts: Parts, resume: Resume) -> dict[str, float]:
+def fit(trainer: pl.Trainer, parts: Parts, resume: Resume, fast: bool) -> dict[str, float]:
     """Train, from the run's checkpoint on where there is one, and make sure that the last step has been scored.
     Returns seconds of training and validation, with those up to the checkpoint.
 
@@ -189,7 +190,8 @@ def fit(trainer: pl.Trainer, parts: Parts, resume: Resume) -> dict[str, float]:
         Diverged: losses or outputs are not finite.
     """
     pieces = torch.from_numpy(parts.data.word_pieces())
-    with speed.training(parts.model.encoder, pieces, trainer.strategy.root_device):
+    own = processes.is_own()
+    with speed.training(parts.model.encoder, pieces, trainer.strategy.root_device, fast, own):
         trainer.fit(parts.model, datamodule=parts.data, ckpt_path=resume.find(trainer, parts))
         history = parts.model.history
         if not history or history[-1]["step"] != trainer.global_step:

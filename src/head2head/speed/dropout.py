@@ -105,20 +105,13 @@ def attention(
     return context.transpose(1, 2).contiguous(), None
 
 
-def is_plain_bert(model: Any) -> bool:
-    """Whether a model's layers are BERT's, each token attending to all others by SDPA: the library's or this one."""
-    config = model.config
-    return type(model) is BertModel and not config.is_decoder and config._attn_implementation in ("sdpa", ATTENTION)
-
-
 def use_fast_dropout(model: Any) -> None:
-    """Replace the dropout of a BertModel with SDPA attention; leave other models as they are."""
+    """Let the dropout of a BertModel with SDPA attention draw so; leave other models as they are."""
     if type(model) is not BertModel or model.config._attn_implementation != "sdpa":
         return
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if type(child) is nn.Dropout:
-                setattr(module, name, FastDropout(child.p).train(child.training))
+    for module in model.modules():
+        if type(module) is nn.Dropout:
+            module.__class__ = FastDropout  # its hooks stay
     AttentionInterface.register(ATTENTION, attention)
     AttentionMaskInterface.register(ATTENTION, sdpa_mask)
     model.set_attn_implementation(ATTENTION)

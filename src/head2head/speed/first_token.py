@@ -8,30 +8,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 
+from head2head.model.encoder import Encoder, first_token, layer_stack
+from head2head.speed.plain import is_plain_bert, is_plain_layer
+
 
 class FirstTokenLayer(nn.Module):
-    """A BertLayer that computes one token of each text: its query, its attention's output and its feed-forward part.
+    """A BertLayer that computes the first unmasked token of each text alone: its query, its attention's output and its
+    feed-forward part.
     The parameters are the layer's own, under their own names.
 
     Keys and values of the other tokens are never made. With one query q in a head, its score for a token x is
     q (K x + k) = (q K) x + q k: K goes to the query, once a text. Likewise the weighted sum of values is V times the
     weighted sum of tokens, plus v times the sum of the weights, which dropout makes other than 1.
 
-    Attribute `position` (B,) says which token; it is set before each batch.
+    Dropout is drawn for one token of each text: its masks in this layer are not those of the whole layer.
     """
-
-    position: Tensor
 
     def __init__(self, layer: Any):
         super().__init__()
+        self.training = layer.training
         self.attention, self.intermediate, self.output = layer.attention, layer.intermediate, layer.output
 
     def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None, *_: Any, **__: Any) -> Tensor:
         """(B, 1, H) from (B, T, H) and a mask (B, 1, T or 1, T) or none; what else BertLayers take is for decoders."""
-        token = self.position.view(-1, 1, 1).expand(-1, 1, hidden_states.shape[-1])
-        first = hidden_states.gather(1, token)
-        # Without causality all queries of a text have the same mask.
+        # Without causality all queries of a text have the same mask. There is none where no text is padded.
         mask = None if attention_mask is None else attention_mask[:, 0, :1]
+        first = hidden_states[:, :1]
+        if mask is not None:
+            position = first_token(mask.squeeze(1))
+            first = hidden_states.gather(1, position.view(-1, 1, 1).expand_as(first))
         attended = self.attention.output(self._context(first, hidden_states, mask), first)
         return self.output(self.intermediate(attended), attended)
 
@@ -55,3 +60,16 @@ class FirstTokenLayer(nn.Module):
         found = summed @ by_head(value.weight.t())  # (A, B, d)
         found = found + weights.sum(-1).t().unsqueeze(2) * by_head(value.bias).unsqueeze(1)
         return found.transpose(0, 1).flatten(1).unsqueeze(1)
+
+
+def use_first_token_layer(encoder: Encoder) -> bool:
+    """Let the last layer of a plain BERT compute the first token alone, where the head reads no other. Returns whether
+    it now does."""
+    model = encoder.model
+    if not (encoder.needs.first_only and encoder.depth and is_plain_bert(model)):
+        return False
+    stack = layer_stack(model)
+    if not is_plain_layer(stack[-1]):
+        return False
+    stack[-1] = FirstTokenLayer(stack[-1])
+    return True

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, open_dict
 
 from head2head.errors import UserError
 from head2head.experiments import ResultsFile, results_file
+from head2head.run import processes
 from head2head.run.canonical import NOT_IN_KEY, canonical
 from head2head.run.configuration import resolved
 from head2head.run.importing import importing
@@ -47,6 +48,7 @@ def job(config: DictConfig) -> float | None:
 
     All that came out is on disk when it returns: nobody has to wait for what it returns.
     """
+    processes.own()
     hydra = HydraConfig.get()
     os.chdir(hydra.runtime.cwd)  # on a cluster the worker may have been started elsewhere
     if hydra.runtime.cwd not in sys.path:

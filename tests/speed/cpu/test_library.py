@@ -41,11 +41,11 @@ def test_without_a_compiler_torch_computes_the_layers_and_it_is_said_why(anew, m
     monkeypatch.setenv("CC", compiler)
     part = encoder()
     said = use_compiled_layers(part, dtype)
-    assert said.startswith("compiled_layers: ")
+    assert said.startswith("compiled layers: ")
     assert reason in said
     assert said.endswith("more slowly and with other dropout masks")
     assert "\n" not in said
-    assert part.packed_layers is None
+    assert part.runner is None
     ids = torch.arange(5, 19).view(2, 7)
     assert part.train()(ids, torch.ones_like(ids)).last_hidden_state.isfinite().all()
     assert not list(anew.glob("*"))

@@ -15,6 +15,7 @@ from head2head.speed.cpu import stack
 from head2head.speed.cpu.layer import MORE
 from head2head.speed.cpu.stack import use_compiled_layers
 from head2head.speed.dropout import use_fast_dropout
+from head2head.speed.first_token import use_first_token_layer
 from head2head.speed.linear import use_fast_linear
 from small_bert import IDS, LENGTHS, NEEDS, SIZES, mask_of, states, two_encoders
 
@@ -22,8 +23,10 @@ from small_bert import IDS, LENGTHS, NEEDS, SIZES, mask_of, states, two_encoders
 def twins(needs: Needs, frozen: int = 0, **config: float) -> list[Encoder]:
     """The same encoder compiled, and as transformers computes it."""
     compiled, plain = two_encoders(needs, frozen, **config)
+    for encoder in (compiled, plain):
+        use_first_token_layer(encoder)
     assert use_compiled_layers(compiled) is None
-    assert isinstance(compiled.packed_layers, stack.CompiledLayers)
+    assert isinstance(compiled.runner, stack.CompiledLayers)
     return [compiled, plain]
 
 
@@ -146,7 +149,7 @@ def test_other_precisions_are_torchs_own():
 def test_other_models_are_left_as_they_are(model):
     encoder = Encoder(model(), Needs(frozenset({3})))
     assert use_compiled_layers(encoder) is None
-    assert encoder.packed_layers is None
+    assert encoder.runner is None
 
 
 def test_where_no_layer_trains_nothing_is_compiled(monkeypatch):
@@ -154,7 +157,7 @@ def test_where_no_layer_trains_nothing_is_compiled(monkeypatch):
     model = BertModel(BertConfig(**SIZES))
     for encoder in (Encoder(copy.deepcopy(model), Needs(frozenset({3})), True), Encoder(model, Needs(frozenset({0})))):
         assert use_compiled_layers(encoder) is None
-        assert encoder.packed_layers is None
+        assert encoder.runner is None
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bool, torch.int32])
@@ -186,7 +189,7 @@ def test_masks_above_frozen_layers_are_the_same_whether_these_run_or_are_known()
 
 def test_memory_for_gradients_is_kept_for_the_next_batch_and_what_stands_in_it_is_not_read():
     compiled, _ = twins(Needs(frozenset({3})), hidden_dropout_prob=0.1)
-    free = compiled.packed_layers.buffers.free
+    free = compiled.runner.buffers.free
     gradients = []
     for _ in range(2):
         torch.manual_seed(0)
@@ -209,12 +212,12 @@ def test_two_batches_before_a_gradient_have_memory_of_their_own():
         (states(first).pow(3).sum() + states(second).pow(3).sum()).backward()
     for (name, a), b in zip(plain.named_parameters(), compiled.parameters(), strict=True):
         torch.testing.assert_close(b.grad, a.grad, rtol=1e-9, atol=1e-9, msg=name)
-    assert len(compiled.packed_layers.buffers.free) == 6
+    assert len(compiled.runner.buffers.free) == 6
 
 
 def test_a_longer_batch_takes_the_place_of_memory_that_is_too_short_for_it():
     compiled, _ = twins(Needs(frozenset({3})))
-    free = compiled.packed_layers.buffers.free
+    free = compiled.runner.buffers.free
     for length in (2, 7 * MORE):
         ids = torch.full((1, length), 6)
         compiled.train()(ids, torch.ones_like(ids)).last_hidden_state.sum().backward()

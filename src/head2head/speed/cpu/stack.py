@@ -8,73 +8,81 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.models.bert.modeling_bert import BertLayer
+from transformers.activations import GELUActivation
 
+from head2head.model.encoder import Encoder
 from head2head.speed.cpu.layer import SEEDS, BertLayerFunction, Buffers, Layout
 from head2head.speed.cpu.library import why_not
-from head2head.speed.dropout import is_plain_bert, kept
+from head2head.speed.dropout import kept
 from head2head.speed.packing import Packing
+from head2head.speed.plain import is_plain_bert, is_plain_layer
 
 SLOWER = "torch computes the layers instead, more slowly and with other dropout masks"
 
 
-def use_compiled_layers(encoder: Any, dtype: torch.dtype = torch.float32) -> str | None:
-    """Let an Encoder's layers run as compiled code while they train on a CPU, where it has such layers. Returns why
+def use_compiled_layers(encoder: Encoder, dtype: torch.dtype = torch.float32) -> str | None:
+    """Let an encoder's layers run as compiled code while they train on a CPU, where it has such layers. Returns why
     they do not, although it has.
 
     Args:
         dtype: what they will train in.
     """
-    trained = encoder.frozen is not True and any(type(layer) is BertLayer for layer in encoder.layers)
-    if not trained or not can_be_compiled(encoder.model):
+    if encoder.frozen is True or not is_plain_bert(encoder.model) or not compiled_from_the_bottom(encoder.layers):
         return None
     reason = why_not(dtype)
     if reason is None:
-        encoder.packed_layers = CompiledLayers()
-    return reason and f"compiled_layers: {reason}; {SLOWER}"
+        encoder.runner = CompiledLayers()
+    return reason and f"compiled layers: {reason}; {SLOWER}"
 
 
-def can_be_compiled(model: Any) -> bool:
-    """Whether the model's layers are those that layer.c computes: BERT's, with GELU by the normal distribution."""
-    config = model.config
+def can_be_compiled(layer: Any) -> bool:
+    """Whether a layer is what layer.c computes: a plain one of BERT's, with GELU by the normal distribution."""
+    if not is_plain_layer(layer):
+        return False
+    activation = layer.intermediate.intermediate_act_fn
     return (
-        is_plain_bert(model)
-        and config.hidden_act == "gelu"
-        and kept(max(config.hidden_dropout_prob, config.attention_probs_dropout_prob)) > 0
+        type(activation) is GELUActivation
+        and activation.act is torch.nn.functional.gelu
+        and kept(max(layer.output.dropout.p, layer.attention.self.dropout.p)) > 0
     )
 
 
+def compiled_from_the_bottom(layers: Sequence[Any]) -> list[Any]:
+    """Those that compiled code can compute, up to the first that it cannot."""
+    return list(itertools.takewhile(can_be_compiled, layers))
+
+
 def applies(state: Tensor, layer: Any) -> bool:
-    """Whether compiled code can compute a layer of an encoder that trains: BERT's, on a CPU, in full precision."""
+    """Whether compiled code can compute a layer of an encoder that trains, as the layer is now: on a CPU, in full
+    precision."""
     return (
-        type(layer) is BertLayer
-        and state.device.type == "cpu"
+        state.device.type == "cpu"
         and state.dtype in (torch.float32, torch.float64)
+        and can_be_compiled(layer)
         and state.dtype == layer.output.dense.weight.dtype
         and not torch.is_autocast_enabled("cpu")
     )
 
 
 class CompiledLayers:
-    """PackedLayers that are compiled code."""
+    """An encoder's runner that is compiled code."""
 
     def __init__(self) -> None:
         self.buffers = Buffers()
 
-    def packing(self, mask: Tensor) -> Packing:
-        return Packing.of(mask)
-
     def __call__(
-        self, layers: Sequence[Any], state: Tensor, packing: Packing, first: int, wanted: Collection[int]
+        self, layers: Sequence[Any], state: Tensor, attention_mask: Tensor, first: int, wanted: Collection[int]
     ) -> dict[int, Tensor]:
+        """As model.encoder.LayerRunner. States are 0 at padding."""
         layers = list(itertools.takewhile(lambda layer: applies(state, layer), layers))
         if not layers:
             return {}
+        packing = Packing.of(attention_mask)
         x = packing.packed(state)
-        heads, eps = layers[0].attention.self.num_attention_heads, layers[0].output.LayerNorm.eps
-        layout = Layout(packing.offsets, heads, eps, self.buffers)
         states = {}
         for index, layer in enumerate(layers):
+            own = layer.attention.self
+            layout = Layout(packing.offsets, own.num_attention_heads, layer.output.LayerNorm.eps, self.buffers)
             p = probabilities(layer)
             x = BertLayerFunction.apply(x, layout, seeds_of(p), p, *parameters(layer))
             number = first + index
