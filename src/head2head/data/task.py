@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -117,7 +117,7 @@ class Task(ABC):
             return self.official_splits
         return ("fold", *(split for split in self.official_splits if split in self.sources()))
 
-    def with_fold(self, fold: Fold) -> Self:
+    def with_fold(self, fold: Fold) -> Task:
         """The same task, trained on the rows that `fold` does not hold out and scored on those: its split "fold"."""
         task = copy.copy(self)
         task.__dict__.pop("_training", None)
