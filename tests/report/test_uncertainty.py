@@ -100,8 +100,12 @@ def test_of_many_examples_the_variance_is_mcnemars():
 
 def test_copies_of_examples_within_their_cluster_add_nothing():
     run = a_run(5)
-    twice = Run(np.arange(240), np.tile(run.clusters, 2), np.tile(run.gold, 2),
-                {head: np.tile(answers, 2) for head, answers in run.predictions.items()})
+    twice = Run(
+        np.arange(240),
+        np.tile(run.clusters, 2),
+        np.tile(run.gold, 2),
+        {head: np.tile(answers, 2) for head, answers in run.predictions.items()},
+    )
     for metric in ("accuracy", "f1", "mcc", "macro_f1", "spearman", "pearson"):
         once, copied = (influences([r], metric, 2).influence for r in (run, twice))
         np.testing.assert_allclose(once, copied, atol=1e-12)
@@ -193,9 +197,18 @@ def test_over_runs_is_scipys_paired_t():
 def test_a_long_table_gives_the_same_runs_in_any_order():
     runs = [a_run(seed, first=200 * seed) for seed in range(3)]
     frame = pd.concat(
-        pd.DataFrame({"run": r, "head": head, "example": run.examples, "cluster": run.clusters,
-                      "gold": run.gold, "prediction": answers})
-        for r, run in enumerate(runs) for head, answers in run.predictions.items()
+        pd.DataFrame(
+            {
+                "run": r,
+                "head": head,
+                "example": run.examples,
+                "cluster": run.clusters,
+                "gold": run.gold,
+                "prediction": answers,
+            }
+        )
+        for r, run in enumerate(runs)
+        for head, answers in run.predictions.items()
     ).sample(frac=1, random_state=0)
     direct, read = influences(runs, "mcc", 2), influences(influence.runs_of(frame), "mcc", 2)
     for head in direct.heads:
@@ -210,8 +223,7 @@ def test_in_simulation_it_alarms_and_covers_as_admitted():
     spec = importlib.util.spec_from_file_location("coverage_simulation", path)
     coverage = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(coverage)
-    cells = [c for c in coverage.cells() if c.examples == 200 and c.runs == 10 and c.clustered]
-    table = pd.DataFrame([coverage.both((i, cell, 300)) for i, cell in enumerate(cells)])
+    table = pd.DataFrame([coverage.both((i, cell, 300)) for i, cell in enumerate(coverage.short())])
     assert table["false_alarms"].mean() < 0.06
     assert table["false_alarms"].max() < 0.075 + 3 * math.sqrt(0.075 * 0.925 / 300)
     assert table["coverage"].mean() > 0.93
