@@ -216,6 +216,7 @@ def influences(runs: Sequence[Run], metric: str, classes: int = 0) -> Influences
 
 def _of_run(metric: str, run: Run, predictions: np.ndarray, classes: int) -> tuple[float, np.ndarray, np.ndarray]:
     """The score, the ids of clusters, and their influences."""
+    score: Score
     if metric == "entity_f1":
         sums, score = entity_sums(predictions), entity_f1
     elif metric == "spearman":
