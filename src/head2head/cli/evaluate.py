@@ -17,7 +17,7 @@ from head2head.files import write_atomically
 from head2head.model.build import build_data, build_model, targets_of
 from head2head.model.finetuner import FineTuner
 from head2head.run.configuration import compose
-from head2head.run.key import build_task
+from head2head.run.key import build_task, held_out
 from head2head.run.record import write_predictions
 from head2head.run.result import read_result
 from head2head.run.run import build_trainer, quiet
@@ -49,7 +49,7 @@ def evaluate(
     if result.failed:
         raise UserError(f"{run}: this run has failed ({result.failed}); there is nothing to evaluate")
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    trained = build_task(config)
+    trained = held_out(config, build_task(config))
     task = chosen_task(config, trained, file, task_name, data_dir)
     name = file.stem if file else split
     split = "test" if file else split
@@ -114,6 +114,7 @@ def chosen_task(
             raise UserError(f"--data-dir: task {settings['name']} has no data folder; use --input FILE")
         settings = settings | {"data_dir": str(data_dir)}
     task = build_task({"task": settings})
+    task = task if task_name else held_out(config, task)
     if task.kind != trained.kind or list(task.labels) != list(trained.labels):
         raise UserError(f"task {task.name} has other labels than {trained.name}, which the run was trained on")
     return task

@@ -107,7 +107,7 @@ def _numbered(name: str, value: str) -> tuple[str, float, str]:
 
 def _compared(name: str) -> bool:
     first, _, rest = name.partition(".")
-    if first in NOT_IN_KEY or first in ("head", "seed") or name in NOT_COMPARED:
+    if first in NOT_IN_KEY or first in ("head", "seed", "fold", "repeat") or name in NOT_COMPARED:
         return False
     return not (first == "trainer" and rest in TRAINER_NOT_IN_KEY)
 

@@ -105,7 +105,8 @@ def conclude(
     """
     fill(result, parts, steps, device)
     for split in parts.task.validation_splits:
-        write_predictions(folder / f"predictions-{split}.parquet", parts.model, split)
+        rows = parts.task.row_numbers(split) if split == "fold" else None
+        write_predictions(folder / f"predictions-{split}.parquet", parts.model, split, rows)
     if result.config["save_model"]:
         save_weights(parts.model, folder / "model.safetensors")
     result.url = next((url for logger in loggers if (url := run_url(logger))), None)
@@ -175,15 +176,22 @@ def git_commit() -> str | None:
     return commit + "+" * changed
 
 
-def write_predictions(path: Path, model: FineTuner, split: str) -> None:
+def write_predictions(path: Path, model: FineTuner, split: str, rows: np.ndarray | None = None) -> None:
     """A parquet table with a row a prediction (a text, or a word): `index`, `prediction`, `label` (where it
-    is known) and `logits` (null for a word without word pieces, which is predicted O)."""
-    logits, labels = model.logits[split], model.targets[split].labels
+    is known) and `logits` (null for a word without word pieces, which is predicted O).
+
+    Args:
+        rows: numbers of the split's texts or sentences in the file that it was taken from, for a column `row`, by which
+            the predictions of all folds can be put together.
+    """
+    logits, labels, sentences = model.logits[split], model.targets[split].labels, model.targets[split].sentences
     predictions = model.predictions(split)
     if model.labels:
         names = np.array(model.labels, dtype=object)
         predictions = names[predictions]
     columns: dict[str, Any] = {"index": np.arange(len(logits)), "prediction": predictions}
+    if rows is not None:
+        columns["row"] = rows if sentences is None else np.repeat(rows, sentences)
     if labels is not None:
         columns["label"] = names[labels] if model.labels else labels
     columns["logits"] = pa.array([None if math.isnan(row[0]) else row for row in logits], type=pa.list_(pa.float32()))
