@@ -9,10 +9,8 @@ from scipy import stats
 from synthetic import make_result
 
 from head2head.metrics import score as truth
-from head2head.report.analyse import analyse
-from head2head.report.analysis import Options
-from head2head.report.confusion import metric_of
-from head2head.report.examples import compare_predictions
+from head2head.report.analysis import Options, analyse
+from head2head.report.examples import compare_predictions, metric_of
 from head2head.report.runs import load
 
 LABELS = ["a", "b", "c"]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from synthetic import make_result, write_experiment
 
-from head2head.report.analyse import analyse
-from head2head.report.analysis import Options
-from head2head.report.answer import answer
-from head2head.report.page import FIGURE, write
+from head2head.report.analysis import Options, analyse
+from head2head.report.headline import headline
+from head2head.report.page import write
+from head2head.report.plots import FIGURE
 from head2head.report.runs import load
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -190,7 +190,7 @@ def test_the_sweep_file_is_shown(page, make):
 
 def sentence(make, results, **options) -> str:
     make(results)
-    return answer(analyse(load("trial"), Options(**options)))
+    return headline(analyse(load("trial"), Options(**options)))
 
 
 def test_the_answer_names_the_head_that_is_significantly_above(make):

@@ -5,18 +5,16 @@ from __future__ import annotations
 import pytest
 from synthetic import make_result
 
-from head2head.report import comparison_tables, formats
-from head2head.report.analyse import analyse
-from head2head.report.analysis import Options
+from head2head.report import formats, tables
+from head2head.report.analysis import Options, analyse
+from head2head.report.formats import Cell, Table, p_value, percent, seeds, signed
 from head2head.report.runs import load
-from head2head.report.score_table import scores
-from head2head.report.table import Cell, Table, p_value, percent, seeds, signed
 
 MINUS = "\N{MINUS SIGN}"
 
 
 def table(**options):
-    return scores(analyse(load("trial"), Options(**options)))
+    return tables.scores(analyse(load("trial"), Options(**options)))
 
 
 def column(found, name="rte (accuracy)"):
@@ -106,15 +104,15 @@ def test_heads_that_are_perfect_or_never_learn_are_told(make):
 def test_only_heads_that_differ_over_tasks_are_listed(make):
     names = ["pooler", "mean", "max", "cls"]
     make([make_result(f"t{t}", h, 0, 0.6 + 0.05 * i + t / 100) for t in range(8) for i, h in enumerate(names)])
-    (over,) = analyse(load("trial"), Options()).over_tasks
-    found = {str(row[0]): str(row[2]) for row in comparison_tables.ranks(over, 0.05).rows}
+    (over,) = analyse(load("trial"), Options()).ranks
+    found = {str(row[0]): str(row[2]) for row in tables.ranks(over, 0.05).rows}
     # Ranks 1 to 4 everywhere, CD = 1.66: heads two ranks apart differ.
     none = "\N{EN DASH}"
     p2, p3 = (p_value(over.nemenyi.loc["cls", head]) for head in ("mean", "pooler"))
     assert found == {"cls": f"pooler ({p3}), mean ({p2})", "max": f"pooler ({p2})", "mean": none, "pooler": none}
     make([make_result(t, h, 0, 0.6 + 0.05 * ((i + k) % 4)) for k, t in enumerate("ab") for i, h in enumerate(names)])
-    (over,) = analyse(load("trial"), Options()).over_tasks
-    assert comparison_tables.ranks(over, 0.05) is None
+    (over,) = analyse(load("trial"), Options()).ranks
+    assert tables.ranks(over, 0.05) is None
 
 
 def test_significant_differences_are_marked_with_their_direction(make):
@@ -155,7 +153,7 @@ def test_a_task_without_the_reference_takes_another_and_says_so(make):
     analysis = analyse(load("trial"), Options(reference="cls"))
     assert analysis.references == {"rte": "cls", "t": "ner"}
     assert "t has no runs of cls; the reference there is ner." in analysis.cautions
-    assert any("Reference: cls (t: ner)." in line for line in scores(analysis).legend)
+    assert any("Reference: cls (t: ner)." in line for line in tables.scores(analysis).legend)
 
 
 def test_token_and_sentence_heads_are_ranked_apart(make):
@@ -164,8 +162,8 @@ def test_token_and_sentence_heads_are_ranked_apart(make):
     ]
     results += [r for task in ("c", "d") for head in ("ner", "last-ner") for r in runs(head, [0.5], task)]
     make(results)
-    over = analyse(load("trial"), Options()).over_tasks
-    assert [(o.kind, o.tasks, o.ranks.to_dict()) for o in over] == [
+    over = analyse(load("trial"), Options()).ranks
+    assert [(o.kind, o.tasks, o.mean_ranks.to_dict()) for o in over] == [
         ("sentence", ["a", "b"], {"cls": 1.0, "mean": 2.0}),
         ("token", ["c", "d"], {"ner": 1.5, "last-ner": 1.5}),
     ]
@@ -248,6 +246,35 @@ def test_mixed_devices_threads_and_commits_are_told(make):
     assert "Commit: runs differ, 2 kinds: 0000000000, 1111111111." in notes
 
 
+def streams(make, of_mean, of_cls):
+    make([make_result("rte", "mean", s, 0.5 + s / 10, stream=stream) for s, stream in enumerate(of_mean)]
+         + [make_result("rte", "cls", s, 0.6 + s / 10, stream=stream) for s, stream in enumerate(of_cls)])  # fmt: skip
+    analysis = analyse(load("trial"), Options())
+    notes = [note for note in analysis.footnotes if note.startswith("Stream")]
+    return notes, [caution for caution in analysis.cautions if "confounded" in caution]
+
+
+@pytest.mark.parametrize("of_cls", [("fast, cpu", "exact, cuda"), ("exact, cuda", "fast, cpu")])
+def test_mixed_streams_are_listed_and_where_heads_share_them_nothing_is_confounded(make, of_cls):
+    notes, confounded = streams(make, ("fast, cpu", "exact, cuda"), of_cls)
+    assert notes == [
+        "Streams: runs differ, 2 kinds of arithmetic: exact, cuda; fast, cpu; scores of the same key then agree only "
+        "up to rounding and dropout masks."
+    ]
+    assert bool(confounded) == (of_cls[0] != "fast, cpu")
+
+
+def test_heads_of_a_task_under_different_streams_are_a_confounded_comparison(make):
+    notes, (caution,) = streams(make, ("fast", "fast"), ("exact", ""))
+    assert "3 kinds of arithmetic: exact; fast; not recorded" in notes[0]
+    assert caution.startswith("rte: heads were run with different arithmetic or dropout masks")
+
+
+@pytest.mark.parametrize("stream", ["", "fast, cpu"])
+def test_one_stream_goes_without_a_word(make, stream):
+    assert streams(make, (stream, stream), (stream, stream)) == ([], [])
+
+
 def test_the_pooler_of_minilm_gets_a_footnote(make):
     make(runs("pooler", [0.5]))
     assert any("MiniLM" in note and "next-sentence" in note for note in analyse(load("trial"), Options()).footnotes)
@@ -257,7 +284,7 @@ def test_the_pooler_of_minilm_gets_a_footnote(make):
 
 def test_a_comparison_shows_difference_interval_and_p(make):
     make(runs("pooler", [0.5] * 6) + runs("mean", [0.6, 0.6, 0.6, 0.6, 0.6, 0.6]))
-    (row,) = comparison_tables.comparisons(analyse(load("trial"), Options())).rows
+    (row,) = tables.comparisons(analyse(load("trial"), Options())).rows
     assert [str(cell) for cell in row] == [
         "rte",
         f"mean {MINUS} pooler",

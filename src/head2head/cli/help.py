@@ -41,7 +41,7 @@ def help_text() -> str:
 def sweep_help_text() -> str:
     """What sweep.py takes, and which experiments there are."""
     lines = [
-        "usage: python sweep.py experiment=NAME [key=value ...]    what has no result yet of experiments/NAME/sweep.yaml",
+        "usage: python sweep.py experiment=NAME [key=value ...]    what has no result of experiments/NAME/sweep.yaml",
         "",
         "example: python sweep.py experiment=smoke hydra/launcher=joblib",
         "",

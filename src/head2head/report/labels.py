@@ -68,6 +68,12 @@ def varying(results: Sequence[Result], flat: Sequence[Mapping[str, str]]) -> dic
     return found
 
 
+def shared(flat: Sequence[Mapping[str, str]]) -> list[tuple[str, str]]:
+    """Settings that can change a result and have one value in all runs, with that value; sorted by name."""
+    common = set.intersection(*(set(settings.items()) for settings in flat))
+    return sorted((name, value) for name, value in common if name.partition(".")[0] not in NOT_IN_KEY)
+
+
 def settings_of(result: Result) -> dict[str, str]:
     """A run's configuration: dotted names and values as text."""
     return dict(flatten(named(result.config)))

@@ -46,6 +46,7 @@ class Experiment:
         score, best_score: primary metric on `split`, of the last and the best epoch; NaN of failed runs.
         failed: why, or None. stopped: why a run with a score ended early, or None.
         collapsed, above_baseline: False of failed runs.
+        stream: arithmetic and random masks of the run; "" where they were not recorded.
         baseline: the majority baseline's primary metric on `split`.
         """
         rows = [
@@ -134,6 +135,7 @@ def _row(result: Result, task: str, head: str) -> dict[str, Any]:
         "key": result.key,
         "folder": result.folder,
         "device": result.device,
+        "stream": result.stream,
         "threads": result.threads,
         "git_commit": result.git_commit,
     }
