@@ -106,7 +106,7 @@ def stored(make, tmp_path):
 
 
 @pytest.mark.usefixtures("stored")
-def test_pairs_with_stored_predictions_are_compared_and_others_told():
+def test_pairs_with_stored_predictions_are_compared_and_the_others_are_counted():
     analysis = analyse(load("trial"), Options(examples=True))
     rows = analysis.examples
     assert list(zip(rows["task"], rows["head"], rows["seed"], strict=True)) == [("rte", "cls", 0), ("rte", "max", 0)]

@@ -177,9 +177,8 @@ def test_the_critical_difference_is_a_bar_of_its_length(make):
 def test_heads_stand_at_their_mean_ranks(make):
     analysis = ranked(make)
     axis = critical_difference.plots(analysis)[0].figure.axes[0]
-    assert sorted(c.get_offsets()[0][0] for c in axis.collections) == pytest.approx(
-        sorted(analysis.ranks[0].mean_ranks)
-    )
+    drawn = sorted(c.get_offsets()[0][0] for c in axis.collections)
+    assert drawn == pytest.approx(sorted(analysis.ranks[0].mean_ranks))
 
 
 def test_a_bar_joins_heads_that_do_not_differ_and_no_others(make):

@@ -63,7 +63,7 @@ def test_a_head_without_runs_on_a_task_keeps_its_cell(make):
     assert column(table())["cls"] == "\N{EN DASH}"
 
 
-def test_the_number_of_seeds_is_told_where_it_is_unusual(make):
+def test_the_number_of_seeds_is_shown_where_it_is_unusual(make):
     make(runs("mean", [0.7, 0.7]) + runs("cls", [0.6, 0.6]) + runs("max", [0.5]))
     assert column(table())["max"] == "50.0 (n=1)"
 
@@ -79,7 +79,7 @@ def test_runs_not_above_the_baseline_are_named(make):
     assert "Runs not above the majority baseline: mean on rte (2 of 3)." in table().legend
 
 
-def test_runs_not_above_the_baseline_as_they_collapsed_are_told_once(make):
+def test_runs_not_above_the_baseline_because_they_collapsed_are_reported_once(make):
     make(runs("mean", [0.5, 0.5], collapsed=True))
     assert not any("not above" in line for line in table().legend)
     make([*runs("mean", [0.5, 0.5], collapsed=True), make_result("rte", "mean", 2, 0.4)])
@@ -87,7 +87,7 @@ def test_runs_not_above_the_baseline_as_they_collapsed_are_told_once(make):
     assert text in table().legend
 
 
-def test_heads_that_are_perfect_or_never_learn_are_told(make):
+def test_heads_that_are_perfect_or_never_learn_are_reported(make):
     make(
         [run for head, last in (("mean", 1.0), ("max", 1.0), ("cls", 0.99)) for run in runs(head, [1.0, last])]
         + runs("pooler", [0.5, 0.5], collapsed=True)
@@ -169,14 +169,14 @@ def test_token_and_sentence_heads_are_ranked_apart(make):
     ]
 
 
-def test_the_best_epoch_is_told_to_flatter(make):
+def test_the_best_epoch_is_said_to_flatter(make):
     make(runs("mean", [0.6, 0.6], best=0.9))
     assert column(table(epoch="best"))["mean"] == "**90.0** ± 0.0"
     assert "flatters" in table(epoch="best").caption
     assert "flatter" in analyse(load("trial"), Options(epoch="best")).cautions[0]
 
 
-def test_five_seeds_are_told_to_be_too_few(make):
+def test_five_seeds_are_reported_as_too_few(make):
     make([run for head in ("pooler", "mean", "max", "cls", "x") for run in runs(head, [0.5, 0.6, 0.7, 0.6, 0.5])])
     (text,) = [line for line in analyse(load("trial"), Options()).cautions if "dagger" in line]
     assert "no dagger is possible with 5 seeds" in text
@@ -216,7 +216,7 @@ def test_where_the_first_of_holms_order_cannot_be_significant_none_can(make):
     assert "2/2^6 = 0.03125, and 0.0625 after" in text
 
 
-def test_ranks_that_cannot_differ_are_told(make):
+def test_ranks_that_cannot_differ_are_reported(make):
     heads = ["pooler", "mean", "max", "cls", "x"]
     make([r for task in "ab" for i, h in enumerate(heads) for r in runs(h, [0.5 + i / 10], task)])
     text = " ".join(analyse(load("trial"), Options()).cautions)
@@ -224,7 +224,7 @@ def test_ranks_that_cannot_differ_are_told(make):
     assert "4.31 apart, which cannot happen: they are at most 4 apart" in text
 
 
-def test_failures_missing_runs_and_other_data_are_told(make):
+def test_failures_missing_runs_and_other_data_are_reported(make):
     make(
         [
             *runs("mean", [0.5, None], data={"train": "a"}),
@@ -238,7 +238,7 @@ def test_failures_missing_runs_and_other_data_are_told(make):
     assert "rte: runs read 2 different versions of the data" in text
 
 
-def test_mixed_devices_threads_and_commits_are_told(make):
+def test_mixed_devices_threads_and_commits_are_listed(make):
     make([make_result("rte", "mean", s, 0.5, device="ab"[s], threads=s + 1, git_commit=f"{s}" * 40) for s in (0, 1)])
     notes = analyse(load("trial"), Options()).footnotes
     assert "Device: runs differ, 2 kinds: a, b." in notes

@@ -75,7 +75,7 @@ def signed(difference: float) -> str:
 
 
 def p_value(p: float) -> str:
-    """Four decimals, so that 1/16 and 1/128 can be told."""
+    """Four decimals, so that 1/16 and 1/128 can be told apart."""
     return NONE if math.isnan(p) else "<0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
@@ -111,7 +111,7 @@ def latex(table: Table, name: str) -> str:
     r"""A `table` environment with booktabs' rules.
 
     Args:
-        name: of the `\label`, behind `tab:`.
+        name: of the `\label`, after `tab:`.
     """
     rows = [[_latex_cell(cell) for cell in row] for row in table.rows]
     columns = "l" * table.words + "r" * (len(table.columns) - table.words)

@@ -29,8 +29,8 @@ class Labels:
 def label(results: Sequence[Result], flat: Sequence[Mapping[str, str]]) -> Labels:
     """Name the runs.
 
-    A task's own setting that differs between runs of the task is written behind that task. Any other setting
-    is written behind the head, unless the task alone, or what is already written, decides it. Where every
+    A task's own setting that differs between runs of the task is appended to that task's label. Any other setting
+    is appended to the head's label, unless the task alone, or what is already written, decides it. Where every
     head has one value a task (as after tuning each), rows stay whole and a remark says so.
 
     Args:
@@ -125,7 +125,7 @@ def _decided(values: Sequence[str], *by: Sequence[str]) -> bool:
 
 
 def _where_it_varies(tasks: Sequence[str], name: str, values: Sequence[str]) -> list[str]:
-    """The labels of tasks, with a setting behind those whose runs differ in it."""
+    """The labels of tasks, with a setting appended to those whose runs differ in it."""
     of_task: dict[str, set[str]] = {}
     for task, value in zip(tasks, values, strict=True):
         of_task.setdefault(task, set()).add(value)

@@ -32,7 +32,7 @@ KINDS: dict[str, Callable[[Analysis], list[Plot]]] = {
     "layer_weights": layer_weights.plots,
     "cost": cost.plots,
 }
-# Files of figures: those of an earlier report are told from a user's own by their names.
+# Files of figures: their names distinguish those of an earlier report from a user's own.
 FIGURE = re.compile(rf"({'|'.join(KINDS)})\.(svg|png)")
 
 
