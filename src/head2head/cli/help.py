@@ -41,7 +41,7 @@ def help_text() -> str:
 def sweep_help_text() -> str:
     """What sweep.py takes, and which experiments there are."""
     lines = [
-        "usage: python sweep.py experiment=NAME [key=value ...]    the runs of experiments/NAME/sweep.yaml that have no result",
+        "usage: python sweep.py experiment=NAME [key=value ...]    runs of experiments/NAME/sweep.yaml without a result",
         "",
         "example: python sweep.py experiment=smoke hydra/launcher=joblib",
         "",
