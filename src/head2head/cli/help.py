@@ -41,7 +41,7 @@ def help_text() -> str:
 def sweep_help_text() -> str:
     """What sweep.py takes, and which experiments there are."""
     lines = [
-        "usage: python sweep.py experiment=NAME [key=value ...]    runs of experiments/NAME/sweep.yaml without a result",
+        "usage: python sweep.py experiment=NAME [key=value ...]   runs of experiments/NAME/sweep.yaml with no result",
         "",
         "example: python sweep.py experiment=smoke hydra/launcher=joblib",
         "",
@@ -100,5 +100,5 @@ def shown(default: str) -> str:
     ('$HEAD2HEAD_DATA', "the encoder's")
     """
     default = re.sub(r"\$\{oc\.env:(\w+),.*\}", r"$\1", default)
-    default = re.sub(r"\$\{(\w+)\.\w+\}", r"the \1's", default)
+    default = re.sub(r"\$\{(?:\w+:\$\{)?(\w+)\.\w+\}.*", r"the \1's", default)
     return "none" if default == "???" else default
