@@ -100,5 +100,5 @@ def shown(default: str) -> str:
     ('$HEAD2HEAD_DATA', "the encoder's")
     """
     default = re.sub(r"\$\{oc\.env:(\w+),.*\}", r"$\1", default)
-    default = re.sub(r"\$\{(\w+)\.\w+\}", r"the \1's", default)
+    default = re.sub(r"\$\{(?:\w+:\$\{)?(\w+)\.\w+\}.*", r"the \1's", default)
     return "none" if default == "???" else default

@@ -78,7 +78,7 @@ def sweep(request: Request, launch: Launch, width: int, log: Path, identifier: s
 
 
 def check_writable(request: Request, output_dir: Path) -> None:
-    """See that results can be kept, before the first run and not behind it.
+    """Check that results can be written, before the first run and not after it.
 
     Raises:
         UserError: they cannot.
