@@ -24,7 +24,7 @@ class Step:
     """Rows of one micro-batch.
 
     labels_in_step: labels of its optimizer step, over all micro-batches and ranks.
-    tokens: word pieces of its optimizer step, told once: by the step's last micro-batch.
+    tokens: word pieces of its optimizer step; only the step's last micro-batch has the number, so that it counts once.
     """
 
     rows: np.ndarray
@@ -180,7 +180,7 @@ class Ragged:
         return np.diff(self.offsets)
 
     def padded(self, rows: np.ndarray, fill: int) -> np.ndarray:
-        """(len(rows), longest) with `fill` behind each row's values."""
+        """(len(rows), longest) with `fill` after each row's values."""
         lengths = self.lengths_of(rows)
         table = np.full((len(rows), int(lengths.max(initial=0))), fill, dtype=np.int64)
         for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):

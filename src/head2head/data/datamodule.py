@@ -121,8 +121,8 @@ class DataModule(pl.LightningDataModule):
 
     @property
     def _on_gpu(self) -> bool:
-        """Whether batches go to a GPU: it fetches them from pinned memory while it still works on those before, and
-        the next ones are made meanwhile, since nothing waits for it."""
+        """Whether batches go to a GPU: it copies them from pinned memory while it still computes earlier ones, and
+        later ones are prepared meanwhile, since nothing waits for it."""
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
 
     def train_dataloader(self) -> DataLoader:
@@ -143,8 +143,8 @@ class DataModule(pl.LightningDataModule):
         return self._loader("train", batches)
 
     def state_dict(self) -> dict[str, int]:
-        """For a checkpoint within an epoch: which order the training batches have, and how many micro-batches of it
-        are behind. The loader itself cannot tell: its workers are ahead of the training."""
+        """For a checkpoint within an epoch: the order of the training batches, and how many of its micro-batches
+        are done. The loader itself cannot say: its workers run ahead of the training."""
         assert self._train_batches is not None
         assert self.trainer is not None
         return {"epoch": self._train_batches.epoch, "seen": self.trainer.fit_loop.batch_idx + 1}

@@ -22,7 +22,7 @@ Row = tuple[str, dict[str, Any]]  # where the row stands ("file:line") and its c
 
 @dataclass(kw_only=True)
 class Table(Task):
-    """Classification or regression on files of one's own.
+    """Classification or regression on the user's own files.
 
     train, validation, test: csv, tsv, jsonl or parquet files, by their extension.
     text, text_pair, label: column names; `text_pair` None for single texts.
