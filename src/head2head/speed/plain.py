@@ -46,13 +46,17 @@ WEIGHTED = [name for name, kinds in LAYER.items() if kinds == LINEAR or nn.Layer
 PARAMETERS = {f"{name}.{part}" for name in WEIGHTED for part in ("weight", "bias")}
 
 
+# Where transformers defines the hooks that collect hidden states when they are asked for. It leaves them on the layers.
+COLLECTING = "transformers.utils.output_capturing"
+
+
 def is_plain(module: nn.Module, *kinds: type) -> bool:
-    """Whether a module is of exactly one of these classes, runs that class's forward(), and has no hooks. A
-    parametrized module is of a class of its own."""
+    """Whether a module is of exactly one of these classes, runs that class's forward(), and has no hooks but those of
+    the library, which only look. A parametrized module is of a class of its own."""
     return (
         type(module) in kinds
         and "forward" not in vars(module)
-        and not module._forward_hooks
+        and all(getattr(hook, "__module__", None) == COLLECTING for hook in module._forward_hooks.values())
         and not module._forward_pre_hooks
         and not module._backward_hooks
         and not module._backward_pre_hooks
