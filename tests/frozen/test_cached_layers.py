@@ -34,7 +34,7 @@ from head2head.model.finetuner import FineTuner
 from head2head.model.output import Needs
 from head2head.run.configuration import compose
 from head2head.run.key import identify
-from head2head.run.run import build_parts, build_trainer
+from head2head.run.run import build_parts, build_trainer, run
 from head2head.speed.dropout import use_fast_dropout
 from head2head.speed.first_token import FirstTokenLayer
 
@@ -142,7 +142,7 @@ def test_settled_are_the_state_that_is_frozen_up_to_and_those_below_it_that_are_
 def numbers(monkeypatch, tmp_path):
     """A run's training losses, float64 logits of all batches it was scored on, and weights when it ends."""
 
-    def go(*overrides, output="runs", encoder=TINY):
+    def go(*overrides, output="runs", encoder=TINY, way=run_one):
         losses, scored, models = [], [], {}
         step, forward = FineTuner.training_step, FineTuner.forward
 
@@ -162,7 +162,7 @@ def numbers(monkeypatch, tmp_path):
         with monkeypatch.context() as patch:
             patch.setattr(FineTuner, "training_step", training_step)
             patch.setattr(FineTuner, "forward", observed)
-            result = run_one(compose(typed), typed)
+            result = way(compose(typed), typed)
         return result, losses, scored, models[0]
 
     return go
@@ -172,7 +172,7 @@ def check_same(numbers, *overrides, encoder=TINY):
     """A run above cached states is the run that goes through all layers in every step."""
     found, losses, scored, model = numbers(*overrides, encoder=encoder)
     expected, other_losses, other_scored, other_model = numbers(
-        *overrides, "frozen_features=false", output="whole", encoder=encoder
+        *overrides, output="whole", encoder=encoder, way=run
     )
     assert len(losses) >= 20
     assert losses == pytest.approx(other_losses, rel=1e-9, abs=1e-12)
@@ -193,10 +193,8 @@ def check_same(numbers, *overrides, encoder=TINY):
 
 @pytest.mark.parametrize("own", [
     ["head=mean", "encoder.frozen=2"],
-    ["head=mean", "encoder.frozen=1", "fast_dropout=false"],
     ["head=pooler", "encoder.frozen=1"],
     ["head=pooler", "encoder.frozen=3"],
-    ["head=pooler", "encoder.frozen=3", "cls_shortcut=false"],
     ["head=cls", "encoder.frozen=3"],
     ["head=attention", "encoder.frozen=3"],
     ["head=second_to_last", "encoder.frozen=3"],
@@ -256,9 +254,9 @@ def test_a_state_is_kept_once_for_encoders_that_are_frozen_whole_and_up_to_it(nu
 
 
 @pytest.mark.parametrize("own", [
-    ["encoder.frozen=2", "frozen_features=false"], ["encoder.frozen=2", "trainer.precision=bf16-mixed"],
+    ["encoder.frozen=2", "speed=exact"], ["encoder.frozen=2", "trainer.precision=bf16-mixed"],
     ["encoder.frozen=2", "trainer.precision=bf16-true"], ["encoder.frozen=false"],
-    ["encoder.frozen=true", "frozen_features=false"],
+    ["encoder.frozen=true", "speed=exact"],
 ])  # fmt: skip
 def test_nothing_is_kept_where_it_is_switched_off_or_would_not_be_exact(numbers, tmp_path, own):
     result, *_ = numbers("head=mean", "trainer.max_epochs=1", *own)
@@ -300,7 +298,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_run(numbers, tmp_path, monkeypatc
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(UserError, match=r"^cache_dir: .* No space left on device; .* frozen_features=false"):
+    with pytest.raises(UserError, match=r"^cache_dir: .* No space left on device; .* speed=exact"):
         numbers("head=mean", "encoder.frozen=2")
     assert not files(tmp_path)
     assert not list(tmp_path.glob("runs/[!.]*"))

@@ -199,7 +199,7 @@ def test_runs_share_a_bank_when_data_encoder_and_training_length_are_the_same(se
 
 
 @pytest.mark.parametrize("settings", [
-    ["encoder.frozen=false"], ["encoder.frozen=1"], ["frozen_features=false"], ["trainer.accumulate_grad_batches=2"],
+    ["encoder.frozen=false"], ["encoder.frozen=1"], ["speed=exact"], ["trainer.accumulate_grad_batches=2"],
     ["trainer.precision=bf16-mixed"], ["trainer.devices=2"],
     ["+trainer.limit_test_batches=3"], ["trainer.max_time=1:0"],
     ["head=pooler", "encoder.reinit_pooler=true"],

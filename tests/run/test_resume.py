@@ -117,7 +117,7 @@ CASES = {
     "behind the last step": (7, 6, ["trainer.max_steps=7"]),
     "workers that are ahead": (8, 8, ["workers=1"]),
     "half precision": (8, 8, ["trainer.precision=bf16-true"]),
-    "frozen encoder": (8, 8, ["encoder.frozen=true", "frozen_features=false"]),
+    "frozen encoder": (8, 8, ["encoder.frozen=true", "speed=exact"]),
     "encoder frozen up to a layer": (8, 8, ["encoder.frozen=1"]),
 }  # fmt: skip
 
@@ -209,7 +209,7 @@ def test_code_of_a_head_belongs_to_what_a_checkpoint_must_fit(tmp_path, steps, m
     assert capsys.readouterr().out.startswith("going on")
     edit = lambda: module.write_text(module.read_text() + "# edited\n")  # noqa: E731
     interrupted(tmp_path / "b", steps, 3, mine, between=edit)
-    assert capsys.readouterr().out.startswith("starting from the beginning: other code")
+    assert "going on" not in capsys.readouterr().out  # a pool with other code is another run
 
 
 def test_a_run_does_not_go_on_without_the_compiler_that_it_began_with(tmp_path, steps, monkeypatch, capsys):

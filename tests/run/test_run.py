@@ -144,16 +144,10 @@ def test_what_cannot_change_a_result_is_not_in_the_key(override):
     "override",
     ["seed=1", "head=max", "optimizer.lr=2e-3", "trainer.precision=bf16-mixed", "batch_size=16", "task.max_length=32",
      "trainer.accumulate_grad_batches=2", "encoder.frozen=true", "head.dropout=0.2", "trainer.max_epochs=9",
-     "cls_shortcut=false", "fast_dropout=false", "compiled_layers=false"],
+     "speed=exact"],
 )  # fmt: skip
 def test_what_can_change_a_result_is_in_the_key(override):
     assert key() != key(override)
-
-
-@pytest.mark.parametrize("shortcut", ["cls_shortcut", "fast_dropout", "compiled_layers"])
-def test_what_changes_only_the_encoders_dropout_is_not_in_the_key_of_a_frozen_encoder(shortcut):
-    on, off = (key("encoder.frozen=true", f"{shortcut}={value}") for value in ("true", "false"))
-    assert on == off
 
 
 def test_the_key_follows_the_content_of_local_files_not_their_place(tmp_path):
@@ -180,17 +174,17 @@ def test_the_key_follows_the_content_of_an_encoder_folder(tmp_path):
     assert key_of("a", 0) == key_of("b", 0) != key_of("c", 1)
 
 
-@pytest.mark.parametrize("head", ["cls", "pooler"])
-def test_the_cls_shortcut_changes_no_score_without_dropout(head, tmp_path):
-    exact = ["trainer.precision=64-true", "+encoder.config.hidden_dropout_prob=0",
-             "+encoder.config.attention_probs_dropout_prob=0", f"head={head}"]  # fmt: skip
+@pytest.mark.parametrize("head", ["cls", "pooler", "mean", "weighted_sum"])
+def test_what_is_faster_changes_no_score_beyond_rounding_without_dropout(head, tmp_path):
+    same = ["trainer.precision=64-true", "encoder.dropout=0", "head.dropout=0", "head.layers.n=2", f"head={head}"]
+    settings = [setting for setting in same if head == "weighted_sum" or "layers.n" not in setting]
     logits = []
-    for shortcut in ("true", "false"):
-        folder = folder_of(tmp_path, go(tmp_path, *exact, f"cls_shortcut={shortcut}"))
+    for speed in ("fast", "exact"):
+        folder = folder_of(tmp_path, go(tmp_path, *settings, f"speed={speed}"))
         logits.append(pd.read_parquet(folder / "predictions-validation.parquet")["logits"].map(list).tolist())
     torch.testing.assert_close(*map(torch.tensor, logits), rtol=0, atol=1e-6)
-    with pytest.raises(UserError, match="cls_shortcut=maybe: true or false"):
-        go(tmp_path, "cls_shortcut=maybe")
+    with pytest.raises(UserError, match="speed=maybe: fast, or exact"):
+        go(tmp_path, "speed=maybe")
 
 
 @pytest.mark.parametrize("head", sorted(options("head")))

@@ -19,7 +19,7 @@ FROZEN = {
 def one_by_one(tmp_path_factory):
     """The same runs by Lightning's Trainer."""
     project = Project(tmp_path_factory.mktemp("alone"), **FROZEN)
-    assert project.sweep("frozen_features=false").returncode == 0
+    assert project.sweep("profile=true").returncode == 0
     return project.outcome()
 
 
@@ -28,7 +28,7 @@ def test_a_sweep_trains_frozen_runs_together_with_the_results_of_each_alone(tmp_
     done = project.sweep()
     assert done.returncode == 0, done.stderr
     assert project.outcome() == one_by_one
-    assert {result["bank"] for result in project.results()} == {6}
+    assert {result["together"] for result in project.results()} == {6}
     assert "nothing to do, no run started" in project.sweep().stdout
 
 
@@ -37,7 +37,7 @@ def test_several_workers_share_a_bank(tmp_path, one_by_one):
     done = project.sweep("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     assert done.returncode == 0, done.stderr
     assert project.outcome() == one_by_one
-    assert [result["bank"] for result in project.results()] == [3] * 6
+    assert [result["together"] for result in project.results()] == [3] * 6
 
 
 def test_only_what_is_left_of_a_bank_is_run(tmp_path, one_by_one):
@@ -47,7 +47,7 @@ def test_only_what_is_left_of_a_bank_is_run(tmp_path, one_by_one):
     assert project.sweep().returncode == 0
     assert {folder: time for folder, time in project.folders().items() if folder in before} == before
     assert project.outcome() == one_by_one
-    assert sorted(result["bank"] for result in project.results()) == [2, 2, 4, 4, 4, 4]
+    assert sorted(result["together"] for result in project.results()) == [2, 2, 4, 4, 4, 4]
 
 
 def test_a_killed_bank_is_run_again_and_leaves_nothing_half_written(tmp_path, one_by_one):

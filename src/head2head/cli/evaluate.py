@@ -21,6 +21,7 @@ from head2head.run.key import build_task, held_out
 from head2head.run.record import write_predictions
 from head2head.run.result import read_result
 from head2head.run.run import build_trainer, quiet
+from head2head.speed import apply as speed
 
 
 def evaluate(
@@ -53,11 +54,13 @@ def evaluate(
     task = chosen_task(config, trained, file, task_name, data_dir)
     name = file.stem if file else split
     split = "test" if file else split
+    trainer = build_trainer(config["trainer"] | {"devices": 1, "num_nodes": 1, "strategy": "auto"})
     model = restore(run, config, result.encoder, trained)
+    # The arithmetic of the run itself, so that the same split gives the same numbers.
+    speed.apply(model.encoder, trainer.strategy.root_device, trainer.precision, fast=config["speed"] == "fast")
     model.metrics = list(task.metrics)
     data = build_data(config, task, config["seed"], [split])
     model.targets = targets_of(data, [split])
-    trainer = build_trainer(config["trainer"] | {"devices": 1, "num_nodes": 1, "strategy": "auto"})
     trainer.validate(model, dataloaders=data.evaluation_dataloader(split), verbose=False)
     label = task_name or result.task
     predictions = output or run / f"predictions-{label}-{name}.parquet"

@@ -51,7 +51,7 @@ class HyperbandStopping(pl.Callback):
     def _value(self, point: dict[str, Any], module: Any) -> float:
         split, _, name = self.metric.partition("/")
         if self.metric == "score":
-            split, name = next(iter(module.gold)), module.metrics[0]
+            split, name = next(iter(module.targets)), module.metrics[0]
         try:
             return point["metrics"][split][name]
         except KeyError:

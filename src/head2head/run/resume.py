@@ -22,16 +22,16 @@ from head2head.errors import UserError
 from head2head.run.record import Parts
 from head2head.speed.cpu import library
 
-# Modules that have a part in training, beside those of the model's own classes.
+# Modules that have a part in training, beside those of the classes of the model and of the trainer's callbacks.
 TRAINING = {
     __name__,
     "head2head.speed.cpu.layer",
     "head2head.speed.cpu.stack",
     "head2head.data.batching",
     "head2head.data.datamodule",
-    "head2head.frozen.cached_layers",
     "head2head.model.optimizer",
     "head2head.model.step",
+    "head2head.speed.apply",
     "head2head.speed.packing",
     "head2head.seeds",
 }
@@ -66,7 +66,7 @@ class Resume(pl.Callback):
         """The checkpoint to go on from, when training starts; None where there is none, or none that fits."""
         if self.minutes is None:
             return None
-        self._stamp = stamp(parts)
+        self._stamp = stamp(parts, trainer)
         if not self.path.exists():
             return None
         try:
@@ -157,7 +157,7 @@ def between_steps(trainer: pl.Trainer, batch_idx: int) -> bool:
     )
 
 
-def stamp(parts: Parts) -> str:
+def stamp(parts: Parts, trainer: pl.Trainer) -> str:
     """Hash of what makes a run's numbers and is not in its key: the libraries, what hubs gave out, and the code that
     trains, a head's own module with it. Going on under another one would mix two programs in one result."""
     versions = [metadata.version(name) for name in ("torch", "transformers", "pytorch-lightning")]
@@ -166,7 +166,8 @@ def stamp(parts: Parts) -> str:
     layers = type(encoder.runner).__name__
     digest = hashlib.sha256(json.dumps([versions, data, encoder.checkpoint_sha256, layers]).encode())
     digest.update(library.source())
-    for name in sorted(TRAINING | {type(module).__module__ for module in parts.model.modules()}):
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    for name in sorted(TRAINING | {type(part).__module__ for part in (*parts.model.modules(), *callbacks)}):
         if file := getattr(sys.modules[name], "__file__", None):
             digest.update(Path(file).read_bytes())
     return digest.hexdigest()
