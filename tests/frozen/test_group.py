@@ -98,8 +98,8 @@ def test_a_result_does_not_depend_on_who_shares_the_bank(bank):
     for own, expected in zip(runs[::3], together[::3], strict=True):
         (by_itself,) = bank(own, output="by_itself")
         np.testing.assert_allclose(logits(by_itself), logits(expected), rtol=0, atol=1e-6)
-        assert by_itself.bank == 1
-        assert expected.bank == len(runs)
+        assert by_itself.together == 1
+        assert expected.together == len(runs)
 
 
 def test_a_member_that_diverges_fails_and_the_others_do_not_notice(bank):
