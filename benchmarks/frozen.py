@@ -47,7 +47,7 @@ def encoder_pass(size: Size, scratch: Path) -> dict:
     with torch.inference_mode():
         for split in ("train", "validation"):
             for batch in parts.data.evaluation_dataloader(split):
-                encoder(*(batch[name] for name in names))
+                encoder(*(getattr(batch, name) for name in names))
     seconds = time.perf_counter() - started
     rows = [split.rows for split in parts.data.splits.values()]
     return {

@@ -4,10 +4,9 @@ import contextlib
 import io
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytorch_lightning as pl
 from flops import Shape
@@ -18,7 +17,7 @@ from head2head.model.checkpoint import Checkpoint
 from head2head.run.configuration import compose
 from head2head.run.key import build_task, identify
 from head2head.run.record import Parts
-from head2head.run.run import run
+from head2head.run.run import build_parts, quiet, run
 
 
 class Clock(pl.Callback):
@@ -64,17 +63,18 @@ def write_rows(task: str, rows: int | None, scratch: Path) -> Path:
 
 def build(overrides: Sequence[str]) -> Parts:
     """What the run for some overrides is made of, its texts tokenized."""
-    run.quiet()
+    quiet()
     config = compose(overrides)
-    return run.build_parts(config, identify(config))
+    return build_parts(config, identify(config))
 
 
 def train(task: str, rows: int | None, seed: int, scratch: Path, *overrides: str) -> dict[str, Any]:
     """A run of one epoch, or as many as told, with all that it writes. What follows its last step, the validation, is
     not timed."""
     config = compose(settings(task, rows, scratch, f"seed={seed}", "trainer.max_epochs=1", *overrides))
-    with clocked() as clock, contextlib.redirect_stdout(io.StringIO()):
-        result = run.run(config, overrides)
+    clock = Clock()
+    with contextlib.redirect_stdout(io.StringIO()):
+        result = run(config, overrides, [clock])
     return {
         "seconds": clock.seconds,
         "processor_seconds": clock.processor_seconds,
@@ -84,18 +84,6 @@ def train(task: str, rows: int | None, seed: int, scratch: Path, *overrides: str
         "peak": clock.peak,
         "shape": shape(config["encoder"]["name"]),
     }
-
-
-@contextlib.contextmanager
-def clocked() -> Iterator[Clock]:
-    """Inside the block a run's Lightning Trainer has one callback more."""
-    clock, build_trainer = Clock(), run.build_trainer
-
-    def with_clock(settings: dict[str, Any], callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
-        return build_trainer(settings, [*callbacks, clock])
-
-    with patch.object(run, "build_trainer", with_clock):
-        yield clock
 
 
 def shape(encoder: str) -> Shape:

@@ -43,7 +43,8 @@ def how(tasks: dict[str, list[dict]]) -> str:
     return prose(f"""MiniLM, batch 32, at most 128 word pieces. One epoch over the same rows ({", ".join(sizes)}), or
         fewer for those who do not sort them ({"; ".join(fewer)}). The Trainer trains BertForSequenceClassification with
         its own defaults (optimizer {first["dynamic"]["optimizer"]}); ours are `speed=fast`. Timed in
-        training, from the start of the first step to the end of the last, each in a process of its own, in turn; {times(min(map(len, tasks.values())), "round")}.""")
+        training, from the start of the first step to the end of the last, each in a process of its own, in turn;
+        {times(min(map(len, tasks.values())), "round")}.""")
 
 
 def speeds(tasks: dict[str, list[dict]]) -> list[str]:

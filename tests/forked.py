@@ -62,6 +62,6 @@ def _work(verb: str, arguments: list[str], folder: str, environment: dict[str, s
     sys.argv = [str(ROOT / f"{verb}.py"), *arguments]
     sys.modules["__main__"].__spec__ = None  # as of a script: Lightning starts further processes with its command
 
-    from head2head.cli import hydra_command_line as door
+    from head2head.cli import hydra_command_line
 
-    getattr(door, verb)(arguments)
+    getattr(hydra_command_line, verb)(arguments)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from head2head.errors import UserError
-from head2head.experiments import Ledger
+from head2head.experiments import ResultsFile
 from head2head.run.result import Result
 
 
@@ -25,38 +25,38 @@ def stopped(key, score=0.4):
 
 
 @pytest.fixture
-def ledger(tmp_path):
-    return Ledger(tmp_path / "mine" / "results.jsonl")
+def results_file(tmp_path):
+    return ResultsFile(tmp_path / "mine" / "results.jsonl")
 
 
 WRITER = """
 import sys
-from head2head.experiments import Ledger
+from head2head.experiments import ResultsFile
 from head2head.run.result import Result
 from pathlib import Path
 
 assert "torch" not in sys.modules
-ledger, number = Ledger(Path(sys.argv[1])), int(sys.argv[2])
+results_file, number = ResultsFile(Path(sys.argv[1])), int(sys.argv[2])
 for i in range(25):
-    ledger.fold(Result(key=f"{number}-{i}", overrides=["x" * 500], config={}, task="rte", head="mean", seed=i,
+    results_file.add(Result(key=f"{number}-{i}", overrides=["x" * 500], config={}, task="rte", head="mean", seed=i,
                        metric="accuracy", split="dev", score=0.5))
 """
 
 
-def test_several_processes_lose_nothing_and_a_reader_sees_whole_lines_only(ledger):
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(ledger.path), str(n)]) for n in range(4)]
+def test_several_processes_lose_nothing_and_a_reader_sees_whole_lines_only(results_file):
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(results_file.path), str(n)]) for n in range(4)]
     seen = 0
     while any(writer.poll() is None for writer in writers):
-        text = ledger.path.read_text() if ledger.path.exists() else ""
+        text = results_file.path.read_text() if results_file.path.exists() else ""
         assert not text or text.endswith("\n")
         count = len([json.loads(line) for line in text.splitlines()])
         assert count >= seen
         seen = count
-        assert len(ledger.read()) >= seen
+        assert len(results_file.read()) >= seen
     assert [writer.returncode for writer in writers] == [0] * 4
-    assert set(ledger.read()) == {f"{n}-{i}" for n in range(4) for i in range(25)}
+    assert set(results_file.read()) == {f"{n}-{i}" for n in range(4) for i in range(25)}
     assert not [
-        path for path in ledger.path.parent.iterdir() if path.name not in ("results.jsonl", ".results.jsonl.lock")
+        path for path in results_file.path.parent.iterdir() if path.name not in ("results.jsonl", ".results.jsonl.lock")
     ]
 
 
@@ -65,12 +65,12 @@ def test_the_file_does_not_depend_on_which_run_came_first(tmp_path):
         result("c", seed=10), result("d", seed=9), result("b", task="cola"), result("a", head="cls"), failed("e"),
         result("f", notes=["größer", "a\u2028b"]),
     ]  # fmt: skip
-    first, second, third = (Ledger(tmp_path / name) for name in "123")
-    first.fold(*runs)
+    first, second, third = (ResultsFile(tmp_path / name) for name in "123")
+    first.add(*runs)
     for run in reversed(runs):
-        second.fold(run)
-    third.fold(*runs[3:])
-    third.fold(*runs[:3])
+        second.add(run)
+    third.add(*runs[3:])
+    third.add(*runs[:3])
     assert first.path.read_bytes() == second.path.read_bytes() == third.path.read_bytes()
     assert [json.loads(line)["key"] for line in first.path.read_text().split("\n")[:-1]] == [
         "b",
@@ -90,11 +90,11 @@ def test_the_file_does_not_depend_on_which_run_came_first(tmp_path):
 )
 def test_the_better_of_two_results_counts_whichever_comes_first(better, worse, tmp_path):
     for number, order in enumerate([(better, worse), (worse, better)]):
-        ledger = Ledger(tmp_path / str(number))
+        results_file = ResultsFile(tmp_path / str(number))
         for run in order:
-            ledger.fold(run)
-        assert ledger.read() == {"a": better}
-        written = Ledger(tmp_path / f"{number}-by-hand")
+            results_file.add(run)
+        assert results_file.read() == {"a": better}
+        written = ResultsFile(tmp_path / f"{number}-by-hand")
         written.path.write_text("".join(line_of(run) for run in order))
         assert written.read() == {"a": better}
 
@@ -103,70 +103,70 @@ def line_of(run):
     return json.dumps(run.__dict__) + "\n"
 
 
-def test_a_finished_run_is_not_replaced_and_a_failed_one_is_by_the_latest(ledger):
-    ledger.fold(result("a", score=0.1), failed("b", "first"))
-    ledger.fold(result("a", score=0.2), failed("b", "second"))
-    assert ledger.read()["a"].score == 0.1
-    assert ledger.read()["b"].failed == "second"
+def test_a_finished_run_is_not_replaced_and_a_failed_one_is_by_the_latest(results_file):
+    results_file.add(result("a", score=0.1), failed("b", "first"))
+    results_file.add(result("a", score=0.2), failed("b", "second"))
+    assert results_file.read()["a"].score == 0.1
+    assert results_file.read()["b"].failed == "second"
 
 
-def test_a_reader_follows_what_others_write(ledger):
-    other = Ledger(ledger.path)
-    assert ledger.read() == {}
-    other.fold(result("a"))
-    assert set(ledger.read()) == {"a"}
-    found = ledger.read()
+def test_a_reader_follows_what_others_write(results_file):
+    other = ResultsFile(results_file.path)
+    assert results_file.read() == {}
+    other.add(result("a"))
+    assert set(results_file.read()) == {"a"}
+    found = results_file.read()
     found.clear()  # the caller's own
-    assert set(ledger.read()) == {"a"}
-    other.fold(result("b"))
-    assert set(ledger.read()) == {"a", "b"}
-    ledger.path.unlink()
-    assert ledger.read() == {}
+    assert set(results_file.read()) == {"a"}
+    other.add(result("b"))
+    assert set(results_file.read()) == {"a", "b"}
+    results_file.path.unlink()
+    assert results_file.read() == {}
 
 
 @pytest.mark.parametrize(
     "line",
     [b"<<<<<<< HEAD", b'{"key": "a"', b"[]", b"3", b'{"key": "a"}', b'{"unknown": 1}', b'{"key": "\xff"}'],
 )
-def test_a_broken_line_is_found_with_its_number(line, ledger):
-    ledger.fold(result("a"))
-    whole = ledger.path.read_bytes()
-    ledger.path.write_bytes(b"\n" + whole + line + b"\n")
-    for work in (ledger.read, lambda: ledger.fold(result("b"))):
+def test_a_broken_line_is_found_with_its_number(line, results_file):
+    results_file.add(result("a"))
+    whole = results_file.path.read_bytes()
+    results_file.path.write_bytes(b"\n" + whole + line + b"\n")
+    for work in (results_file.read, lambda: results_file.add(result("b"))):
         with pytest.raises(UserError) as error:
             work()
-        assert str(error.value).startswith(f"{ledger.path}:3: not a result of this version of head2head: ")
+        assert str(error.value).startswith(f"{results_file.path}:3: not a result of this version of head2head: ")
         assert str(error.value).endswith("; remove the line")
         assert "\n" not in str(error.value)
-    assert ledger.path.read_bytes() == b"\n" + whole + line + b"\n"  # nothing is lost by it
+    assert results_file.path.read_bytes() == b"\n" + whole + line + b"\n"  # nothing is lost by it
 
 
-def test_line_ends_of_other_systems_are_taken(ledger):
-    ledger.fold(result("a"), result("b"))
-    ledger.path.write_bytes(ledger.path.read_bytes().replace(b"\n", b"\r\n"))
-    assert set(ledger.read()) == {"a", "b"}
+def test_line_ends_of_other_systems_are_taken(results_file):
+    results_file.add(result("a"), result("b"))
+    results_file.path.write_bytes(results_file.path.read_bytes().replace(b"\n", b"\r\n"))
+    assert set(results_file.read()) == {"a", "b"}
 
 
-def test_failed_runs_are_forgotten_on_request_and_no_others(ledger):
-    ledger.fold(result("a"), failed("b"), failed("c"), stopped("d"))
-    ledger.forget_failed(["a", "b", "d", "unknown"])
-    assert set(ledger.read()) == {"a", "c", "d"}
+def test_failed_runs_are_forgotten_on_request_and_no_others(results_file):
+    results_file.add(result("a"), failed("b"), failed("c"), stopped("d"))
+    results_file.forget_failed(["a", "b", "d", "unknown"])
+    assert set(results_file.read()) == {"a", "c", "d"}
 
 
-def test_nothing_is_written_when_there_is_nothing_to_forget(ledger):
-    ledger.forget_failed(["a"])
-    assert not ledger.path.exists()
-    ledger.fold(result("a"))
-    before = ledger.path.stat()
-    ledger.forget_failed(["a"])
-    assert ledger.path.stat().st_ino == before.st_ino
+def test_nothing_is_written_when_there_is_nothing_to_forget(results_file):
+    results_file.forget_failed(["a"])
+    assert not results_file.path.exists()
+    results_file.add(result("a"))
+    before = results_file.path.stat()
+    results_file.forget_failed(["a"])
+    assert results_file.path.stat().st_ino == before.st_ino
 
 
 def test_a_run_that_was_stopped_early_is_only_given_where_that_is_wanted(tmp_path):
     path = tmp_path / "results.jsonl"
-    Ledger(path).fold(result("a", stopped="hyperband"), result("b"))
-    assert set(Ledger(path).read()) == {"a", "b"}
-    whole = Ledger(path, stopped_too=False)
+    ResultsFile(path).add(result("a", stopped="hyperband"), result("b"))
+    assert set(ResultsFile(path).read()) == {"a", "b"}
+    whole = ResultsFile(path, stopped_too=False)
     assert set(whole.read()) == {"b"}
-    whole.fold(result("c"))
-    assert set(Ledger(path).read()) == {"a", "b", "c"}
+    whole.add(result("c"))
+    assert set(ResultsFile(path).read()) == {"a", "b", "c"}

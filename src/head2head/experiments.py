@@ -1,4 +1,4 @@
-"""results.jsonl of an experiment: a line for each of its finished and failed runs."""
+"""Experiments: where they lie, and their results, a line for each finished or failed run."""
 
 from __future__ import annotations
 
@@ -9,13 +9,51 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from head2head.errors import UserError
+from head2head.errors import UserError, did_you_mean
 from head2head.files import write_atomically
 from head2head.run.result import Result
 
+EXPERIMENTS = Path("experiments")  # in the working directory
+SWEEP_FILE = "sweep.yaml"
+RESULTS = "results.jsonl"
 
-class Ledger:
-    """An experiment's results. Several processes, on several machines, may write it.
+
+def folder_of(experiment: str) -> Path:
+    """An experiment's folder, whether it is there or not."""
+    return EXPERIMENTS / experiment
+
+
+def with_file(name: str) -> list[str]:
+    """Names of the experiments that have a file of that name, sorted."""
+    return sorted(path.parent.name for path in EXPERIMENTS.glob(f"*/{name}"))
+
+
+def sweep_file(experiment: str) -> Path:
+    """The sweep file of an experiment.
+
+    Raises:
+        UserError: there is no such experiment.
+    """
+    path = folder_of(experiment) / SWEEP_FILE
+    if not path.is_file():
+        known = with_file(SWEEP_FILE)
+        if not known:
+            raise UserError(f"{path}: not there; experiments are looked for in ./{folder_of('NAME') / SWEEP_FILE}")
+        raise UserError(f"unknown experiment {experiment!r}; {did_you_mean(experiment, known)}")
+    return path
+
+
+def results_file(experiment: str, stopped_too: bool = True) -> ResultsFile:
+    """The results of an experiment.
+
+    Args:
+        stopped_too: whether runs that were stopped early are among them.
+    """
+    return ResultsFile(folder_of(experiment) / RESULTS, stopped_too)
+
+
+class ResultsFile:
+    """results.jsonl of an experiment. Several processes, on several machines, may write it.
 
     A line holds the fields of result.json, without those settings that say only where files lie.
     Of several results of one run the best counts: finished before stopped early before failed.
@@ -62,7 +100,7 @@ class Ledger:
                 found[result.key] = result
         return found
 
-    def fold(self, *results: Result) -> None:
+    def add(self, *results: Result) -> None:
         """Add results, all or none. Lines are kept in order: the file does not depend on which run came first."""
         with self.locked():
             found = dict(self._all())

@@ -14,6 +14,8 @@ from head2head.cli.main import app
 from head2head.run.configuration import compose, groups, options
 from head2head.run.label import head_label
 
+TRAIN = "import sys; from head2head.cli.hydra_command_line import train"
+
 
 def test_help_lists_every_head_task_encoder_and_the_settings_people_change():
     text = help_text()
@@ -21,7 +23,7 @@ def test_help_lists_every_head_task_encoder_and_the_settings_people_change():
         for name in options(group):
             assert f"  {name} " in text
     for setting in (
-        "seed: 0",
+        "seed: null",
         "batch_size: 32",
         "trainer.max_steps: -1",
         "trainer.max_epochs: 3",
@@ -43,14 +45,14 @@ def test_help_lists_the_settings_of_tasks_and_heads():
 
 
 def test_help_is_answered_without_importing_torch():
-    code = "import sys; from head2head.cli.hydra_command_line import train; train(['--help']); sys.exit('torch' in sys.modules)"
+    code = f"{TRAIN}; train(['--help']); sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "head=NAME" in done.stdout
 
 
 def test_a_plan_prints_key_and_folder_without_importing_torch(tmp_path):
-    code = "import sys; from head2head.cli.hydra_command_line import train; train(sys.argv[1:]); sys.exit('torch' in sys.modules)"
+    code = f"{TRAIN}; train(sys.argv[1:]); sys.exit('torch' in sys.modules)"
     command = [sys.executable, "-c", code, "plan=true", f"output_dir={tmp_path}", "seed=3"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
@@ -235,7 +237,8 @@ def test_a_users_own_modules_are_in_reach_of_every_verb_and_hide_no_library(here
     (here / "my_heads.py").write_text("WIDTH = 3\n")
     (here / "yaml.py").write_text("raise AssertionError\n")
     code = (
-        "import sys; from head2head.cli.hydra_command_line import one_line_errors; sys.path = [p for p in sys.path if p];"
+        "import sys; sys.path = [p for p in sys.path if p];"
+        "from head2head.cli.hydra_command_line import one_line_errors;"
         "one_line_errors(lambda: __import__('yaml') and print(__import__('my_heads').WIDTH))"
     )
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, cwd=here)

@@ -143,7 +143,8 @@ WINDOWS = Dataset.from_dict(
 
 
 def plain(batch):
-    return {name: value.tolist() if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
+    found = {name: value for name, value in vars(batch).items() if value is not None}
+    return {name: value.tolist() if isinstance(value, torch.Tensor) else value for name, value in found.items()}
 
 
 def test_a_batch_of_sentences_is_padded_on_the_right():
@@ -153,7 +154,7 @@ def test_a_batch_of_sentences_is_padded_on_the_right():
         "attention_mask": [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]],
         "token_type_ids": [[0, 0, 1, 1, 1], [0, 0, 0, 0, 0]],
         "special_tokens_mask": [[1, 0, 0, 0, 1], [1, 0, 1, 1, 1]],
-        "units": [1, 0],
+        "prediction_ids": [1, 0],
         "labels": [0, 1],
         "labels_in_step": 7,
         "tokens": 0,
@@ -172,7 +173,7 @@ def test_a_batch_of_windows_has_its_words_and_their_pieces():
         "token_type_ids": [[0] * 5, [0] * 5],
         "special_tokens_mask": [[1, 0, 1, 1, 1], [1, 0, 0, 0, 1]],
         "words": [[[1, 2], [0, 0]], [[1, 3], [3, 4]]],
-        "units": [[3, -1], [0, -1]],
+        "prediction_ids": [[3, -1], [0, -1]],
         "labels": [[2, IGNORED], [4, IGNORED]],
         "labels_in_step": 2,
         "tokens": 0,
@@ -183,23 +184,23 @@ def test_a_batch_of_windows_has_its_words_and_their_pieces():
 @pytest.mark.parametrize(("dataset", "kind"), [(SENTENCES, "sentence"), (WINDOWS, "token")])
 def test_an_empty_share_is_one_row_without_labels(dataset, kind):
     batch = TokenizedRows(dataset, kind, pad=0).__getitems__(Step(np.array([], dtype=np.int64), 5))
-    assert len(batch["input_ids"]) == 1
-    assert batch["attention_mask"].sum() > 0
-    assert (batch["labels"] == IGNORED).all()
-    assert batch["labels_in_step"] == 5
+    assert len(batch.input_ids) == 1
+    assert batch.attention_mask.sum() > 0
+    assert (batch.labels == IGNORED).all()
+    assert batch.labels_in_step == 5
 
 
 def test_float_labels_stay_floats():
     scores = SENTENCES.remove_columns("label").add_column("label", [1.5, 0.0, 5.0])
     rows = TokenizedRows(scores, "sentence", pad=0)
-    assert rows.__getitems__(Step(np.array([2, 0]), 2))["labels"].tolist() == [5.0, 1.5]
-    assert rows.__getitems__(Step(np.array([], dtype=int), 2))["labels"].isnan().all()  # -100 is a value like others
+    assert rows.__getitems__(Step(np.array([2, 0]), 2)).labels.tolist() == [5.0, 1.5]
+    assert rows.__getitems__(Step(np.array([], dtype=int), 2)).labels.isnan().all()  # -100 is a value like others
 
 
 @pytest.mark.parametrize(("dataset", "kind"), [(SENTENCES, "sentence"), (WINDOWS, "token")])
 def test_without_labels_a_batch_has_none(dataset, kind):
     bare = dataset.remove_columns([name for name in ("label", "labels") if name in dataset.column_names])
-    assert "labels" not in TokenizedRows(bare, kind, pad=0).__getitems__(Step(np.array([0]), 0))
+    assert TokenizedRows(bare, kind, pad=0).__getitems__(Step(np.array([0]), 0)).labels is None
 
 
 def test_ragged_columns_follow_a_selection_of_rows():
@@ -215,7 +216,7 @@ def test_torchs_loader_hands_out_whole_batches():
     rows = TokenizedRows(SENTENCES, "sentence", pad=0)
     made = TrainBatches(rows.lengths, rows.label_counts, 2, seed=0, accumulate=2)
     found = list(DataLoader(rows, batch_sampler=made, collate_fn=as_it_is))
-    assert [batch["units"].tolist() for batch in found if (batch["labels"] != IGNORED).any()] == [
+    assert [batch.prediction_ids.tolist() for batch in found if (batch.labels != IGNORED).any()] == [
         step.rows.tolist() for step in made if len(step.rows)
     ]
-    assert [batch["labels_in_step"] for batch in found] == [step.labels_in_step for step in made]
+    assert [batch.labels_in_step for batch in found] == [step.labels_in_step for step in made]

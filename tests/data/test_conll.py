@@ -155,7 +155,10 @@ def test_training_data_without_any_entity_is_an_error(own, tmp_path, error_of):
 
 
 def test_files_of_own_data_must_be_named(make_task, error_of):
-    assert error_of(make_task("conll").sources) == "task=conll needs task.train=FILE and task.validation=FILE"
+    assert error_of(make_task("conll").sources) == (
+        "task=conll needs task.train=FILE and task.validation=FILE, or fold=0 in place of a validation file, "
+        "to hold out a part of the training rows"
+    )
 
 
 def test_context_is_sentence_or_document(make_task, error_of):

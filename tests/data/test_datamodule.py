@@ -41,7 +41,7 @@ def small(**rows):
 
 
 def units(loader):
-    return np.concatenate([batch["units"].numpy().ravel() for batch in loader])
+    return np.concatenate([batch.prediction_ids.numpy().ravel() for batch in loader])
 
 
 def test_only_the_splits_asked_for_are_read_and_only_once(build, monkeypatch):
@@ -61,7 +61,7 @@ def test_a_sentence_split_has_its_gold_labels(build):
     split = data.splits["validation"]
     assert split.labels.tolist() == data.task.read("validation")["label"][:]
     assert split.sentences is None
-    assert split.units == len(split.rows) == 20
+    assert split.num_predictions == len(split.rows) == 20
     assert split.truncated == {"examples": 0, "words": 0}
 
 
@@ -71,7 +71,7 @@ def test_a_token_split_has_one_unit_a_word(build):
     split, rows = data.splits["validation"], data.task.read("validation")
     assert split.labels.tolist() == [tag for tags in rows["tags"] for tag in tags]
     assert split.sentences.tolist() == [len(tokens) for tokens in rows["tokens"]]
-    assert split.units == split.sentences.sum()
+    assert split.num_predictions == split.sentences.sum()
 
 
 def test_truncation_is_summed_over_the_split(build):
@@ -88,20 +88,20 @@ def test_a_split_without_labels_has_none(build, make_task, write):
     data = build(task)
     data.load(["test"])
     assert data.splits["test"].labels is None
-    assert data.splits["test"].units == 1
-    assert "labels" not in next(iter(data.evaluation_dataloader("test")))
+    assert data.splits["test"].num_predictions == 1
+    assert next(iter(data.evaluation_dataloader("test"))).labels is None
 
 
 def test_the_training_loader_has_every_row_once_in_batches_of_the_size_asked_for(build):
     data = build(settings=small(), batch_size=8)
     data.load(["train"])
     loader = data.train_dataloader()
-    sizes = Counter(len(batch["input_ids"]) for batch in loader)
+    sizes = Counter(len(batch.input_ids) for batch in loader)
     assert sizes == {8: 6, 2: 1}
     assert len(loader) == 7
     assert sorted(units(loader)) == list(range(50))
     for batch in loader:
-        assert batch["labels"].tolist() == data.splits["train"].labels[batch["units"]].tolist()
+        assert batch.labels.tolist() == data.splits["train"].labels[batch.prediction_ids].tolist()
 
 
 def test_batches_depend_on_the_seed_and_not_on_the_evaluation_settings(build):
@@ -119,14 +119,14 @@ def test_validation_has_every_word_once_within_the_token_budget(build):
     data.load(["validation"])
     (loader,) = data.val_dataloader()
     found = units(loader)
-    assert sorted(found[found >= 0]) == list(range(data.splits["validation"].units))
-    assert all(batch["input_ids"].numel() <= 64 for batch in loader)
+    assert sorted(found[found >= 0]) == list(range(data.splits["validation"].num_predictions))
+    assert all(batch.input_ids.numel() <= 64 for batch in loader)
     assert len(loader) > 1
     gold = data.splits["validation"].labels
     for batch in loader:
-        own = batch["units"] >= 0
-        assert (batch["labels"][~own] == -100).all()
-        assert batch["labels"][own].tolist() == gold[batch["units"][own]].tolist()
+        own = batch.prediction_ids >= 0
+        assert (batch.labels[~own] == -100).all()
+        assert batch.labels[own].tolist() == gold[batch.prediction_ids[own]].tolist()
 
 
 def test_every_validation_split_has_a_loader_in_the_tasks_order(build, make_task, write, tmp_path):
@@ -135,14 +135,14 @@ def test_every_validation_split_has_a_loader_in_the_tasks_order(build, make_task
     write("glue/MNLI/dev_mismatched.tsv", header + "0\ta\tb\tentailment\n1\tc\td\tcontradiction\n")
     data = build(make_task("mnli", data_dir=tmp_path))
     data.load(data.task.validation_splits)
-    assert [sum(len(b["labels"]) for b in loader) for loader in data.val_dataloader()] == [1, 2]
+    assert [sum(len(b.labels) for b in loader) for loader in data.val_dataloader()] == [1, 2]
 
 
 def test_worker_processes_hand_out_the_same_batches(build):
     def train(workers):
         data = build(settings=small(), workers=workers)
         data.load(["train"])
-        return [(batch["input_ids"].tolist(), batch["labels_in_step"]) for batch in data.train_dataloader()]
+        return [(batch.input_ids.tolist(), batch.labels_in_step) for batch in data.train_dataloader()]
 
     assert train(1) == train(0)
 
@@ -167,7 +167,7 @@ class Recorder(pl.LightningModule):
         self.rows = []
 
     def training_step(self, batch, _):
-        self.rows.append((self.current_epoch, batch["units"].tolist()))
+        self.rows.append((self.current_epoch, batch.prediction_ids.tolist()))
 
     def configure_optimizers(self):
         return None

@@ -3,7 +3,7 @@
 import pytest
 from frozen_runs import SETTINGS
 
-from head2head.frozen.group import run_bank
+from head2head.frozen.group import run_group
 from head2head.run.configuration import compose
 from head2head.run.run import run
 
@@ -14,7 +14,7 @@ def bank(tmp_path):
 
     def trained(*runs, settings=SETTINGS, output="bank"):
         typed = [[*settings, f"cache_dir={tmp_path}/cache", f"output_dir={tmp_path}/{output}", *own] for own in runs]
-        found = dict(run_bank([compose(overrides) for overrides in typed], typed))
+        found = dict(run_group([compose(overrides) for overrides in typed], typed))
         return [found[number] for number in range(len(runs))]
 
     return trained

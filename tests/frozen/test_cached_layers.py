@@ -26,14 +26,15 @@ from transformers.models.bert.modeling_bert import BertEmbeddings
 from head2head.cli.evaluate import evaluate
 from head2head.data.vocabulary import built_in_tokenizer
 from head2head.errors import UserError
-from head2head.frozen.cached_layers import lower_layers_once
-from head2head.frozen.group import run_one
+from head2head.frozen.cached_layers import CachedLayers
+from head2head.frozen.dispatch import run_one
+from head2head.model.build import checkpoint_of
 from head2head.model.encoder import Encoder
 from head2head.model.finetuner import FineTuner
 from head2head.model.output import Needs
 from head2head.run.configuration import compose
 from head2head.run.key import identify
-from head2head.run.run import build_parts, build_trainer, checkpoint_of, run
+from head2head.run.run import build_parts, build_trainer
 from head2head.speed.dropout import use_fast_dropout
 from head2head.speed.first_token import FirstTokenLayer
 
@@ -154,14 +155,14 @@ def numbers(monkeypatch, tmp_path):
         def observed(self, batch):
             found = forward(self, batch)
             if not self.training:
-                scored.append(found[batch["units"] >= 0].clone())
+                scored.append(found[batch.prediction_ids >= 0].clone())
             return found
 
         typed = [*encoder, *EXACT, f"cache_dir={tmp_path}/cache", f"output_dir={tmp_path}/{output}", *overrides]
         with monkeypatch.context() as patch:
             patch.setattr(FineTuner, "training_step", training_step)
             patch.setattr(FineTuner, "forward", observed)
-            result = run(compose(typed), typed)
+            result = run_one(compose(typed), typed)
         return result, losses, scored, models[0]
 
     return go
@@ -274,24 +275,22 @@ def test_a_finished_run_is_evaluated_with_the_whole_encoder(numbers, embedded):
     np.testing.assert_allclose(again, logits(result), rtol=0, atol=1e-6)
 
 
-def test_batches_and_encoder_are_whole_again_when_training_breaks_off(tmp_path):
+def test_batches_and_encoder_are_whole_again_when_training_breaks_off(tmp_path, monkeypatch):
     config = compose([*TINY, *EXACT, f"cache_dir={tmp_path}/cache", "head=mean", "encoder.frozen=2"])
-    parts, trainer = build_parts(config, identify(config)), build_trainer(config["trainer"])
+    trainer = build_trainer(config["trainer"], [CachedLayers(checkpoint_of(config))])
+    parts = build_parts(config, identify(config))
     splits, names = dict(parts.data.splits), list(parts.model.state_dict())
 
-    def batch() -> dict:
-        return next(iter(parts.data.evaluation_dataloader("validation")))
+    def broken(_, batch, __):
+        assert sorted(batch.states) == [2]
+        assert list(parts.model.state_dict()) == names  # a checkpoint fits both
+        raise RuntimeError("broke off")
 
-    def broken() -> None:
-        with lower_layers_once(parts, checkpoint_of(config), trainer):
-            assert sorted(batch()["states"]) == [2]
-            assert list(parts.model.state_dict()) == names  # a checkpoint fits both
-            raise RuntimeError("broke off")
-
+    monkeypatch.setattr(FineTuner, "training_step", broken)
     with pytest.raises(RuntimeError, match="broke off"):
-        broken()
+        trainer.fit(parts.model, datamodule=parts.data)
     assert parts.data.splits == splits
-    assert "states" not in batch()
+    assert next(iter(parts.data.evaluation_dataloader("validation"))).states is None
     assert len(parts.model.encoder.layers) == 3
     assert list(parts.model.state_dict()) == names
 

@@ -14,8 +14,9 @@ from frozen_runs import SETTINGS, logits
 
 from head2head.errors import UserError
 from head2head.frozen import head_parts as readings
-from head2head.frozen.features import checksum, positions
-from head2head.frozen.group import open_batches, run_one
+from head2head.frozen.dispatch import run_one
+from head2head.frozen.features import checksum, known_checksum, positions
+from head2head.frozen.group import open_batches
 from head2head.model.encoder import Encoder
 from head2head.model.heads.pooling import Mean
 from head2head.run.configuration import compose
@@ -163,7 +164,7 @@ def test_a_pool_whose_code_has_changed_is_computed_anew(bank, tmp_path, monkeypa
 def test_two_processes_that_want_the_same_features_compute_them_once(tmp_path):
     settings = [*SETTINGS, f"cache_dir={tmp_path}/cache", "task.train_rows=3000", "head=attention"]
     script = (
-        "import sys\nfrom head2head.run.configuration import compose\nfrom head2head.frozen.group import run_one\n"
+        "import sys\nfrom head2head.run.configuration import compose\nfrom head2head.frozen.dispatch import run_one\n"
         "from head2head.model.encoder import Encoder\nfrom pathlib import Path\n"
         "forward = Encoder.forward\ncalls = []\n"
         "Encoder.forward = lambda self, *batch: calls.append(1) or forward(self, *batch)\n"
@@ -214,3 +215,25 @@ def test_linear_pools_and_layers_may_be_swapped():
     mixed_first = pool(torch.einsum("l,lbth->bth", weights, states), mask)
     pooled_first = torch.einsum("l,lbh->bh", weights, torch.stack([pool(state, mask) for state in states]))
     torch.testing.assert_close(mixed_first, pooled_first, rtol=1e-12, atol=1e-12)
+
+
+def test_batches_of_another_size_and_other_libraries_have_features_of_their_own(bank, tmp_path, monkeypatch):
+    bank(["head=mean"])
+    one = set(arrays(tmp_path))
+    bank(["head=mean", "evaluation_tokens=512"], output="b")
+    two = set(arrays(tmp_path))
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "0")
+    bank(["head=mean"], output="c")
+    assert one < two < set(arrays(tmp_path))
+
+
+def test_a_file_is_checked_once_until_it_changes(tmp_path, monkeypatch):
+    path, read = tmp_path / "a.npy", []
+    path.write_bytes(b"1234")
+    monkeypatch.setattr("head2head.frozen.features.checksum", lambda path: read.append(1) or checksum(path))
+    first = known_checksum(path)
+    assert known_checksum(path) == first
+    assert len(read) == 1
+    path.write_bytes(b"1235")
+    os.utime(path, ns=(1, 1))
+    assert known_checksum(path) != first

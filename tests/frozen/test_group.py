@@ -1,6 +1,5 @@
 """A bank gives each of its runs what the run would have had alone, by Lightning's Trainer."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from head2head.errors import UserError
-from head2head.frozen.eligible import bank_of
-from head2head.frozen.training import grouped
+from head2head.frozen.eligible import group_of
 from head2head.model.checkpoint import NoPooler
 from head2head.model.finetuner import Diverged
 from head2head.model.heads.pooling import Mean, masked_sum, wide
@@ -140,7 +138,7 @@ def test_a_head_with_settings_that_cannot_be_fails_alone(bank):
 
 
 class Noisy(Mean):
-    """A pool with dropout that is no module: it cannot be stacked, and is no fixed front either."""
+    """A pool with dropout that is no module, and weights of its own."""
 
     def __init__(self, size, special_tokens=True):
         super().__init__(size, special_tokens)
@@ -181,25 +179,11 @@ class Dropping(nn.Module):
     ["head=mean", f"head.classifier._target_={__name__}.Normed"],
     ["head=mean", f"head.classifier._target_={__name__}.Dropping"],
 ])  # fmt: skip
-def test_heads_that_cannot_be_stacked_are_trained_one_by_one_with_the_same_result(bank, alone, own):
+def test_heads_with_state_or_dropout_of_their_own_give_what_lightning_gives(bank, alone, own):
     (found,) = bank(own, settings=EXACT)
     expected = alone(*own, settings=EXACT)
     np.testing.assert_allclose(logits(found), logits(expected), rtol=0, atol=2e-7)
     assert found.curve == expected.curve
-
-
-def test_heads_of_one_shape_are_trained_in_one_stack(monkeypatch, bank):
-    groups = []
-
-    def seen(members):
-        groups.extend(grouped(members))
-        return groups
-
-    monkeypatch.setattr("head2head.frozen.training.grouped", seen)
-    bank(*[[f"head={head}", f"seed={seed}"] for head in ("cls", "mean", "max", "attention") for seed in (0, 1)])
-    stacks = [len(group) for group in groups if isinstance(group, list)]
-    assert stacks == [6]
-    assert len(groups) == 3  # attention reads tokens: each run by itself
 
 
 @pytest.mark.parametrize(("setting", "together"), [
@@ -209,9 +193,9 @@ def test_heads_of_one_shape_are_trained_in_one_stack(monkeypatch, bank):
     ("threads=3", False),
 ])  # fmt: skip
 def test_runs_share_a_bank_when_data_encoder_and_training_length_are_the_same(setting, together):
-    base = bank_of(compose(SETTINGS))
+    base = group_of(compose(SETTINGS))
     assert base is not None
-    assert (bank_of(compose([*SETTINGS, setting])) == base) is together
+    assert (group_of(compose([*SETTINGS, setting])) == base) is together
 
 
 @pytest.mark.parametrize("settings", [
@@ -219,14 +203,33 @@ def test_runs_share_a_bank_when_data_encoder_and_training_length_are_the_same(se
     ["trainer.precision=bf16-mixed"], ["trainer.devices=2"],
     ["+trainer.limit_test_batches=3"], ["trainer.max_time=1:0"],
     ["head=pooler", "encoder.reinit_pooler=true"],
+    ["head=mean", "head.pool._target_=own.Tanh", "encoder.reinit_pooler=true"],  # it may read the pooler
 ])  # fmt: skip
 def test_what_a_bank_does_not_understand_is_left_to_lightning(settings):
-    assert bank_of(compose([*SETTINGS, *settings])) is None
+    assert group_of(compose([*SETTINGS, *settings])) is None
 
 
-def test_seconds_are_a_runs_share_of_its_bank(bank):
-    found = bank(*[["head=mean", f"seed={seed}"] for seed in range(4)])
-    shares = [result.seconds["train"] for result in found]
-    assert max(shares) == pytest.approx(min(shares))
-    assert all(math.isfinite(result.tokens_per_second) and result.seconds["total"] > 0 for result in found)
+def test_a_head_that_does_not_read_the_pooler_does_not_mind_a_random_one():
+    other = "head.pool._target_=head2head.model.heads.NoPoolerAtAll"  # as a name may be
+    for settings in (["head=mean"], ["head=mean", other]):
+        assert group_of(compose([*SETTINGS, *settings, "encoder.reinit_pooler=true"])) is not None
+
+
+def test_every_run_of_a_group_has_its_seconds_and_its_configuration(bank):
+    found = bank(*[["head=mean", f"seed={seed}"] for seed in range(2)])
+    assert all(0 < result.seconds["train"] < result.seconds["total"] for result in found)
+    assert all(result.tokens_per_second == result.tokens / result.seconds["train"] for result in found)
     assert all(Path(result.folder, "config.yaml").exists() for result in found)
+
+
+class Squashed(Mean):
+    """A mean that is not linear, of a class whose parent is."""
+
+    def forward(self, tokens, mask, pooler_output=None):
+        return torch.tanh(4 * super().forward(tokens, mask))
+
+
+def test_a_subclass_is_not_taken_to_be_linear_because_its_parent_is(bank, alone):
+    own = ["head=weighted_sum", "head.layers.n=2", f"head.pool._target_={__name__}.Squashed"]
+    (found,) = bank(own, settings=EXACT)
+    check_same(found, alone(*own, settings=EXACT))

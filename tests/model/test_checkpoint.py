@@ -240,7 +240,7 @@ def test_the_example_sentence_has_the_word_pieces_of_bert_base_uncased():
     assert ids == [101, 2292, 1005, 1055, 2156, 2035, 5023, 1011, 2163, 1998, 3086, 2015, 2006, 2023, 3793, 102]
 
 
-def test_minilm_is_a_bert_of_six_layers_and_384_with_its_own_pooler(minilm_folder, monkeypatch):
+def test_minilm_is_a_bert_of_six_layers_and_384_with_its_own_pooler(minilm_folder):
     checkpoint = Checkpoint(MINILM)
     spec = checkpoint.spec()
     assert (spec.num_layers, spec.hidden_size) == (6, 384)
@@ -375,3 +375,51 @@ def test_byte_level_tokenizers_read_each_word_with_its_blank(tmp_path, kind, cla
 def test_word_piece_tokenizers_read_words_as_they_are():
     plain, words = Checkpoint(MINILM).tokenizer(), Checkpoint(MINILM).tokenizer(words=True)
     assert plain.backend_tokenizer.to_str() == words.backend_tokenizer.to_str()
+
+
+@pytest.mark.parametrize("name", [MINILM, "google-bert/bert-base-uncased"])
+def test_fields_beside_the_name_of_a_checkpoint_are_refused(name):
+    with pytest.raises(UserError, match=r"would make random weights of encoder\.name=.*encoder\.dropout=P"):
+        Checkpoint(name, config={"hidden_dropout_prob": 0})
+    with pytest.raises(UserError, match="random weights"):
+        Checkpoint(name, config=SIZES)
+
+
+def test_fields_without_sizes_or_beside_a_folder_are_refused(tmp_path):
+    for name, config in (("bert-base-uncased", {"hidden_dropout_prob": 0}), (str(tmp_path), SIZES)):
+        with pytest.raises(UserError, match=r"^encoder\.config would make random weights"):
+            Checkpoint(name, config=config)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1, 1.5, float("nan"), "half", True])
+def test_a_dropout_that_is_no_probability_is_refused(value):
+    with pytest.raises(UserError, match=rf"^encoder\.dropout={value}: a probability"):
+        Checkpoint("random", config=SIZES, dropout=value)
+
+
+def rates(encoder) -> set[float]:
+    """Of all dropout modules, and of attention, which keeps its rate itself."""
+    found = {m.p for m in encoder.modules() if isinstance(m, torch.nn.Dropout)}
+    return found | {m.attention_dropout for m in encoder.modules() if hasattr(m, "attention_dropout")}
+
+
+@pytest.mark.parametrize("make", [lambda: BertModel(BertConfig(**SIZES)), distilbert, roberta])
+def test_dropout_is_set_in_layers_and_attention_of_each_family_and_nothing_else(make, tmp_path):
+    own = load_encoder(saved(make(), tmp_path), LAST)
+    checkpoint = Checkpoint(str(tmp_path), dropout=0.3)
+    changed = load_encoder(checkpoint, LAST)
+    assert {r for r in rates(own) if not callable(r)} == {0.1}
+    assert {r for r in rates(changed) if not callable(r)} == {0.3}
+    assert changed.checkpoint_sha256 == own.checkpoint_sha256
+    assert checkpoint.spec().dropout == 0.3
+
+
+def test_a_checkpoint_with_a_rate_for_classifiers_keeps_it(tmp_path):
+    model = BertModel(BertConfig(**SIZES, classifier_dropout=0.2))
+    saved(model, tmp_path)
+    assert Checkpoint(str(tmp_path), dropout=0.3).spec().dropout == 0.2
+
+
+def test_dropout_is_set_in_random_weights():
+    encoder = load_encoder(Checkpoint("random", config=SIZES, dropout=0.0), POOLER)
+    assert {m.p for m in encoder.modules() if isinstance(m, torch.nn.Dropout)} == {0.0}

@@ -4,13 +4,14 @@ import functools
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel, ElectraConfig, ElectraModel
+from transformers import BertConfig, BertModel, ElectraConfig, ElectraModel, MPNetConfig, MPNetModel
 
 from head2head.errors import UserError
 from head2head.model.encoder import Encoder
 from head2head.model.heads import Attention, BiLstm, Cls, Layer, Linear, Mean, Mlp, SentenceHead, TokenHead
-from head2head.model.optimizer import OptimizerSettings, build_optimizer, can_fuse, clip_in_step, parameter_groups
+from head2head.model.optimizer import OptimizerSettings, build_optimizer, parameter_groups
 from head2head.model.output import EncoderSpec, Needs
+from head2head.model.step import can_fuse, clip_in_step
 
 SIZES = {"vocab_size": 20, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12}
 SPEC = EncoderSpec(hidden_size=8, num_layers=2)
@@ -199,10 +200,10 @@ def test_settings_that_cannot_be_are_user_errors(settings, message):
 
 def test_the_fused_kernel_is_left_out_where_lightning_would_clip_and_refuses_to():
     precisions = ("32-true", "64-true", "bf16-mixed", "16-mixed")
-    assert {precision: can_fuse(precision) for precision in precisions} == {
+    assert {precision: can_fuse(precision, torch.device("cpu")) for precision in precisions} == {
         "32-true": True, "64-true": True, "bf16-mixed": True, "16-mixed": False,
     }  # fmt: skip
-    assert {precision: can_fuse(precision, clips_values=True) for precision in precisions} == {
+    assert {precision: can_fuse(precision, torch.device("cpu"), clips_values=True) for precision in precisions} == {
         "32-true": True, "64-true": True, "bf16-mixed": False, "16-mixed": False,
     }  # fmt: skip
 
@@ -229,3 +230,17 @@ def test_a_step_that_clips_moves_parameters_as_clip_grad_norm_does(size):
         found.append(parameters)
     torch.testing.assert_close(*found, rtol=1e-6, atol=1e-7, equal_nan=True)
     assert not torch.equal(found[0][0], start[0])
+
+
+def test_layer_decay_is_refused_where_layers_cannot_be_told_apart():
+    model = MPNetModel(MPNetConfig(**SIZES, num_hidden_layers=2))
+    part = Encoder(model, Needs(frozenset({2})))
+    with pytest.raises(UserError, match=r"^optimizer.layer_decay=0.9: mpnet encoders have no plain stack of layers"):
+        parameter_groups(part, head(), OptimizerSettings(layer_decay=0.9))
+    assert parameter_groups(part, head(), OptimizerSettings())
+
+
+def test_apples_fused_kernel_is_not_asked_to_clip():
+    mps = torch.device("mps")
+    assert not can_fuse("bf16-mixed", mps)  # Lightning would have to clip, and refuses to do so for a fused kernel
+    assert can_fuse("32-true", mps)

@@ -1,6 +1,7 @@
 """Our heads against the heads of transformers: the same logits, and the same losses in training."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import pytorch_lightning as pl
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import BertConfig, BertForSequenceClassification, BertForTokenClassification, BertModel
 
+from head2head.data.batching import Batch
 from head2head.model.encoder import Encoder, spec_of
 from head2head.model.finetuner import FineTuner
 from head2head.model.heads import Layer, Linear, Pooler, SentenceHead, TokenHead
@@ -54,7 +56,7 @@ def batches(kind: str, count: int = STEPS) -> list[dict]:
             real = batch["words"][..., 1] > 0
             batch["labels"] = draw(0, 3, *real.shape).masked_fill(~real, -100)
             batch |= {"labels_in_step": int(real.sum()), "tokens": 0}
-        result.append(batch)
+        result.append(Batch(prediction_ids=torch.arange(4), **batch))
     return result
 
 
@@ -68,13 +70,13 @@ def cut(length: int, draw) -> list[list[int]]:
     return words
 
 
-def piece_labels(batch: dict) -> Tensor:
+def piece_labels(batch: Batch) -> Tensor:
     """Labels as transformers wants them: one a piece, -100 on all but a word's first."""
-    labels = torch.full_like(batch["input_ids"], -100)
-    for row, words in enumerate(batch["words"]):
+    labels = torch.full_like(batch.input_ids, -100)
+    for row, words in enumerate(batch.words):
         for number, (start, end) in enumerate(words):
             if end > 0:
-                labels[row, start] = batch["labels"][row, number]
+                labels[row, start] = batch.labels[row, number]
     return labels
 
 
@@ -93,13 +95,13 @@ def twins(kind: str) -> tuple[FineTuner, nn.Module]:
     return FineTuner(Encoder(bert, head.needs), head, LABELS, ["accuracy"], {}, 0, SETTINGS), theirs
 
 
-def their_logits(model: nn.Module, batch: dict, kind: str) -> Tensor:
+def their_logits(model: nn.Module, batch: Batch, kind: str) -> Tensor:
     """(B, C), or (B, W, C) at each word's first piece."""
-    logits = model(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"]).logits
+    logits = model(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits
     if kind == "sentence":
         return logits
     rows = torch.arange(len(logits)).unsqueeze(1)
-    return logits[rows, batch["words"][..., 0]]
+    return logits[rows, batch.words[..., 0]]
 
 
 class Losses(pl.Callback):
@@ -113,7 +115,7 @@ class Losses(pl.Callback):
 
 
 def our_losses(
-    model: FineTuner, data: list[dict], precision: str, folder, accumulate: int = 1, clip: float | None = None
+    model: FineTuner, data: list[Batch], precision: str, folder, accumulate: int = 1, clip: float | None = None
 ) -> list[float]:
     losses = Losses()
     trainer = pl.Trainer(
@@ -126,7 +128,7 @@ def our_losses(
 
 
 def their_losses(
-    model: nn.Module, data: list[dict], kind: str, dtype: torch.dtype, clip: float | None = None
+    model: nn.Module, data: list[Batch], kind: str, dtype: torch.dtype, clip: float | None = None
 ) -> list[float]:
     """Devlin et al.'s recipe as everybody writes it: AdamW without decay on biases and LayerNorm, linear warm-up
     and decay, the model's own loss."""
@@ -142,8 +144,8 @@ def their_losses(
     )
     losses = []
     for batch in data:
-        labels = batch["labels"] if kind == "sentence" else piece_labels(batch)
-        loss = model(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"], labels=labels).loss
+        labels = batch.labels if kind == "sentence" else piece_labels(batch)
+        loss = model(batch.input_ids, batch.attention_mask, batch.token_type_ids, labels=labels).loss
         optimizer.zero_grad()
         loss.backward()
         if clip is not None:
@@ -162,7 +164,7 @@ def test_logits_are_those_of_transformers(kind):
     for batch in batches(kind, 5):
         with torch.no_grad():
             found, expected = ours(batch), their_logits(theirs, batch, kind)
-        real = batch["labels"] != -100
+        real = batch.labels != -100
         torch.testing.assert_close(found[real], expected[real], rtol=0, atol=1e-6)
         assert expected.abs().max() > 0.1
 
@@ -193,7 +195,8 @@ def test_accumulated_micro_batches_of_unequal_label_counts_train_like_one_batch(
     halves = []
     for batch in whole:
         for rows in (slice(0, 1), slice(1, None)):
-            halves.append({k: v if isinstance(v, int) else v[rows] for k, v in batch.items()})
+            cut_out = {name: value[rows] for name, value in vars(batch).items() if isinstance(value, Tensor)}
+            halves.append(replace(batch, **cut_out))
     ours, _ = twins("token")
     in_parts, _ = twins("token")
     together = our_losses(ours, whole, "64-true", tmp_path)

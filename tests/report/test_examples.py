@@ -9,10 +9,8 @@ from scipy import stats
 from synthetic import make_result
 
 from head2head.metrics import score as truth
-from head2head.report.analyse import analyse
-from head2head.report.analysis import Options
-from head2head.report.confusion import metric_of
-from head2head.report.examples import compare_predictions
+from head2head.report.analysis import Options, analyse
+from head2head.report.examples import compare_predictions, metric_of
 from head2head.report.runs import load
 
 LABELS = ["a", "b", "c"]
@@ -108,7 +106,7 @@ def stored(make, tmp_path):
 
 
 @pytest.mark.usefixtures("stored")
-def test_pairs_with_stored_predictions_are_compared_and_others_told():
+def test_pairs_with_stored_predictions_are_compared_and_the_others_are_counted():
     analysis = analyse(load("trial"), Options(examples=True))
     rows = analysis.examples
     assert list(zip(rows["task"], rows["head"], rows["seed"], strict=True)) == [("rte", "cls", 0), ("rte", "max", 0)]

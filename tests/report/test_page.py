@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from synthetic import make_result, write_experiment
 
-from head2head.report.analyse import analyse
-from head2head.report.analysis import Options
-from head2head.report.answer import answer
-from head2head.report.page import FIGURE, write
+from head2head.report.analysis import Options, analyse
+from head2head.report.headline import headline
+from head2head.report.page import write
+from head2head.report.plots import FIGURE
 from head2head.report.runs import load
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -190,10 +190,10 @@ def test_the_sweep_file_is_shown(page, make):
 
 def sentence(make, results, **options) -> str:
     make(results)
-    return answer(analyse(load("trial"), Options(**options)))
+    return headline(analyse(load("trial"), Options(**options)))
 
 
-def test_the_answer_names_the_head_that_is_significantly_above(make):
+def test_the_headline_names_the_head_that_is_significantly_above(make):
     text = sentence(make, some_runs() + some_runs(gain=0.0, tasks=("wnli",)))
     assert text == (
         "On 2 of 3 tasks some head is significantly above pooler (mean on cola, +10.70 points; mean on rte, "
@@ -201,14 +201,14 @@ def test_the_answer_names_the_head_that_is_significantly_above(make):
     )
 
 
-def test_the_answer_counts_the_heads_and_names_the_furthest(make):
+def test_the_headline_counts_the_heads_and_names_the_furthest(make):
     more = [run for head, gain in (("max", 0.2), ("mean", 0.1), ("cls", 0.0)) for run in some_runs(gain, 10, ("rte",))
             for run in [replace(run, head=head, key=head + run.key)] if "mean" in run.overrides[1]]  # fmt: skip
     pooler = [run for run in some_runs(0.0, 10, ("rte",)) if run.head == "pooler"]
     assert "(max and 1 more on rte, +21.80 points)" in sentence(make, pooler + more)
 
 
-def test_the_answer_says_below(make):
+def test_the_headline_says_below(make):
     text = sentence(make, some_runs(gain=-0.1, tasks=("rte",)))
     assert text == (
         "On none some head is significantly above pooler; on 1 of 1 task is one significantly below (mean on rte, "
@@ -216,7 +216,7 @@ def test_the_answer_says_below(make):
     )
 
 
-def test_the_answer_says_when_no_difference_could_have_been_significant(make):
+def test_the_headline_says_when_no_difference_could_have_been_significant(make):
     text = sentence(make, some_runs(seeds=3, tasks=("cola", "rte")))
     assert text == (
         "On none of the 2 tasks does any head differ significantly from pooler. With so few seeds no difference could "

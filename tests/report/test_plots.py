@@ -17,17 +17,16 @@ from matplotlib.patches import Rectangle
 from synthetic import make_result
 
 from head2head.report import plots
-from head2head.report.analyse import analyse
-from head2head.report.analysis import Analysis, Options
+from head2head.report.analysis import Analysis, Options, analyse
 from head2head.report.plots import (
     cost,
     critical_difference,
     curves,
     differences,
+    drawing,
     layer_weights,
     seeds,
     settings,
-    style,
 )
 from head2head.report.runs import load
 
@@ -178,9 +177,8 @@ def test_the_critical_difference_is_a_bar_of_its_length(make):
 def test_heads_stand_at_their_mean_ranks(make):
     analysis = ranked(make)
     axis = critical_difference.plots(analysis)[0].figure.axes[0]
-    assert sorted(c.get_offsets()[0][0] for c in axis.collections) == pytest.approx(
-        sorted(analysis.over_tasks[0].ranks)
-    )
+    drawn = sorted(c.get_offsets()[0][0] for c in axis.collections)
+    assert drawn == pytest.approx(sorted(analysis.ranks[0].mean_ranks))
 
 
 def test_a_bar_joins_heads_that_do_not_differ_and_no_others(make):
@@ -300,7 +298,7 @@ def test_a_setting_that_only_tells_tasks_or_heads_apart_has_no_figure(make):
 
 def test_a_head_has_one_colour_in_every_figure(make):
     analysis = analysed(make, runs(["cola", "rte"]))
-    color = style.looks(analysis.heads)["mean"].color
+    color = drawing.looks(analysis.heads)["mean"].color
     curve = next(line for line in curves.plots(analysis)[0].figure.axes[0].lines if line.get_label() == "mean")
     means = scatter(cost.plots(analysis)[0].figure.axes[0], "mean").get_facecolors()
     axis = seeds.plots(analysis)[0].figure.axes[0]
@@ -311,7 +309,7 @@ def test_a_head_has_one_colour_in_every_figure(make):
 
 
 def test_twelve_heads_are_told_apart():
-    looks = style.looks([f"head{i}" for i in range(12)]).values()
+    looks = drawing.looks([f"head{i}" for i in range(12)]).values()
     assert len({(look.color, look.marker) for look in looks}) == 12
     assert len({(look.color, str(look.line)) for look in looks}) == 12
 
@@ -338,8 +336,7 @@ def test_labels_are_no_formulas(make):
 SCRIPT = """
 import hashlib, sys
 from head2head.report import plots
-from head2head.report.analyse import analyse
-from head2head.report.analysis import Options
+from head2head.report.analysis import Options, analyse
 from head2head.report.runs import load
 for plot in plots.draw(analyse(load("trial"), Options())):
     print(plot.name, hashlib.sha256(plot.svg().encode()).hexdigest(), hashlib.sha256(plot.png()).hexdigest())
@@ -366,14 +363,14 @@ def test_the_same_results_give_the_same_bytes_in_every_process(make):
 
 def test_an_inline_figure_shares_no_id_with_another(make):
     first, second = plots.draw(analysed(make, runs()))[:2]
-    ids = [set(re.findall(r' id="([^"]+)"', plots.figure.inline(plot.svg(), plot.name))) for plot in (first, second)]
+    ids = [set(re.findall(r' id="([^"]+)"', plots.drawing.inline(plot.svg(), plot.name))) for plot in (first, second)]
     assert ids[0]
     assert not ids[0] & ids[1]
 
 
 def test_every_reference_within_an_inline_figure_has_its_target(make):
     for plot in plots.draw(analysed(make, runs())):
-        svg = plots.figure.inline(plot.svg(), plot.name)
+        svg = plots.drawing.inline(plot.svg(), plot.name)
         assert set(re.findall(r'(?:href="|url\()#([^")]+)', svg)) <= set(re.findall(r' id="([^"]+)"', svg))
 
 

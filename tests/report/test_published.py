@@ -6,9 +6,8 @@ import pytest
 from synthetic import make_result
 
 from head2head.errors import UserError
-from head2head.report import comparison_tables
-from head2head.report.analyse import analyse
-from head2head.report.analysis import Options
+from head2head.report import tables
+from head2head.report.analysis import Options, analyse
 from head2head.report.runs import load
 
 HEADER = "task,metric,head,split,score,model,source\n"
@@ -62,7 +61,7 @@ def test_our_split_is_of_the_published_name_where_there_is_one(beside):
 def test_what_we_have_no_score_of_is_shown_without_ours(beside):
     analysis = beside(HEADER + "rte,mcc,,dev,56.5,b,S\nrte,accuracy,cls,dev,66.4,b,S\nqqp,f1,,dev,71.2,b,S\n")
     assert analysis.published["ours"].isna().all()
-    rows = [[str(cell) for cell in row] for row in comparison_tables.published(analysis).rows]
+    rows = [[str(cell) for cell in row] for row in tables.published(analysis).rows]
     assert rows[2] == ["qqp", "f1", "\N{EN DASH}", "b", "S", "71.2 (dev)", "\N{EN DASH}", "\N{EN DASH}"]
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from head2head.report import power, statistics
+from head2head.report import statistics
 
 
 def test_all_differences_of_one_sign_give_two_in_two_to_the_n():
@@ -117,14 +117,14 @@ def test_the_smallest_p_that_seeds_can_give():
 
 @pytest.mark.parametrize(("family", "least"), [(1, 6), (2, 7), (4, 8), (10, 9)])
 def test_seeds_for_any_significance(family, least):
-    assert power.seeds_for_any(family, 0.05) == least
+    assert statistics.seeds_for_any(family, 0.05) == least
     assert family * statistics.smallest_p(least) < 0.05 <= family * statistics.smallest_p(least - 1)
 
 
 def test_seeds_for_an_effect_by_the_noncentral_t():
     # d = 0.5, alpha 0.05, two-sided, 80 % power: 34 pairs (Cohen 1988; G*Power).
     differences = np.array([-1.0, 0.0, 1.0]) + 0.5
-    assert power.seeds_for(differences, 1, 0.05) == 34
+    assert statistics.seeds_for(differences, 1, 0.05) == 34
     t, nc = stats.t.isf(0.025, 33), 0.5 * math.sqrt(34)
     assert stats.nct.sf(t, 33, nc) + stats.nct.cdf(-t, 33, nc) >= 0.8
 
@@ -135,12 +135,12 @@ def test_seeds_for_an_effect_by_the_noncentral_t():
 def test_power_is_that_of_statsmodels(effect, alpha, n):
     expected = TTestPower().power(effect, n, alpha)
     # Where statsmodels has no number the effect is so large that the power is 1.
-    assert power.power(effect, n, alpha) == pytest.approx(1 if math.isnan(expected) else expected, abs=1e-6)
+    assert statistics.power(effect, n, alpha) == pytest.approx(1 if math.isnan(expected) else expected, abs=1e-6)
 
 
 def test_more_comparisons_take_more_seeds():
     differences = np.array([-1.0, 0.0, 1.0]) + 0.5
-    needed = power.seeds_for(differences, 4, 0.05)
+    needed = statistics.seeds_for(differences, 4, 0.05)
 
     def achieved(n):
         t, nc = stats.t.isf(0.05 / 4 / 2, n - 1), 0.5 * math.sqrt(n)
@@ -150,11 +150,11 @@ def test_more_comparisons_take_more_seeds():
 
 
 def test_seeds_needed_never_fall_below_what_the_exact_test_needs():
-    assert power.seeds_for(np.array([0.10, 0.11, 0.12]), 4, 0.05) == 8
-    assert power.seeds_for(np.full(3, 0.1), 1, 0.05) == 6
+    assert statistics.seeds_for(np.array([0.10, 0.11, 0.12]), 4, 0.05) == 8
+    assert statistics.seeds_for(np.full(3, 0.1), 1, 0.05) == 6
 
 
 def test_seeds_needed_where_there_is_no_answer():
-    assert math.isnan(power.seeds_for(np.zeros(4), 1, 0.05))
-    assert math.isnan(power.seeds_for(np.array([0.1, 0.2]), 1, 0.05))
-    assert math.isinf(power.seeds_for(np.array([-1, 0, 1.001]), 1, 0.05))
+    assert math.isnan(statistics.seeds_for(np.zeros(4), 1, 0.05))
+    assert math.isnan(statistics.seeds_for(np.array([0.1, 0.2]), 1, 0.05))
+    assert math.isinf(statistics.seeds_for(np.array([-1, 0, 1.001]), 1, 0.05))

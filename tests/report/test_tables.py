@@ -5,18 +5,16 @@ from __future__ import annotations
 import pytest
 from synthetic import make_result
 
-from head2head.report import comparison_tables, formats
-from head2head.report.analyse import analyse
-from head2head.report.analysis import Options
+from head2head.report import formats, tables
+from head2head.report.analysis import Options, analyse
+from head2head.report.formats import Cell, Table, p_value, percent, seeds, signed
 from head2head.report.runs import load
-from head2head.report.score_table import scores
-from head2head.report.table import Cell, Table, p_value, percent, seeds, signed
 
 MINUS = "\N{MINUS SIGN}"
 
 
 def table(**options):
-    return scores(analyse(load("trial"), Options(**options)))
+    return tables.scores(analyse(load("trial"), Options(**options)))
 
 
 def column(found, name="rte (accuracy)"):
@@ -65,7 +63,7 @@ def test_a_head_without_runs_on_a_task_keeps_its_cell(make):
     assert column(table())["cls"] == "\N{EN DASH}"
 
 
-def test_the_number_of_seeds_is_told_where_it_is_unusual(make):
+def test_the_number_of_seeds_is_shown_where_it_is_unusual(make):
     make(runs("mean", [0.7, 0.7]) + runs("cls", [0.6, 0.6]) + runs("max", [0.5]))
     assert column(table())["max"] == "50.0 (n=1)"
 
@@ -81,7 +79,7 @@ def test_runs_not_above_the_baseline_are_named(make):
     assert "Runs not above the majority baseline: mean on rte (2 of 3)." in table().legend
 
 
-def test_runs_not_above_the_baseline_as_they_collapsed_are_told_once(make):
+def test_runs_not_above_the_baseline_because_they_collapsed_are_reported_once(make):
     make(runs("mean", [0.5, 0.5], collapsed=True))
     assert not any("not above" in line for line in table().legend)
     make([*runs("mean", [0.5, 0.5], collapsed=True), make_result("rte", "mean", 2, 0.4)])
@@ -89,7 +87,7 @@ def test_runs_not_above_the_baseline_as_they_collapsed_are_told_once(make):
     assert text in table().legend
 
 
-def test_heads_that_are_perfect_or_never_learn_are_told(make):
+def test_heads_that_are_perfect_or_never_learn_are_reported(make):
     make(
         [run for head, last in (("mean", 1.0), ("max", 1.0), ("cls", 0.99)) for run in runs(head, [1.0, last])]
         + runs("pooler", [0.5, 0.5], collapsed=True)
@@ -106,15 +104,15 @@ def test_heads_that_are_perfect_or_never_learn_are_told(make):
 def test_only_heads_that_differ_over_tasks_are_listed(make):
     names = ["pooler", "mean", "max", "cls"]
     make([make_result(f"t{t}", h, 0, 0.6 + 0.05 * i + t / 100) for t in range(8) for i, h in enumerate(names)])
-    (over,) = analyse(load("trial"), Options()).over_tasks
-    found = {str(row[0]): str(row[2]) for row in comparison_tables.ranks(over, 0.05).rows}
+    (over,) = analyse(load("trial"), Options()).ranks
+    found = {str(row[0]): str(row[2]) for row in tables.ranks(over, 0.05).rows}
     # Ranks 1 to 4 everywhere, CD = 1.66: heads two ranks apart differ.
     none = "\N{EN DASH}"
     p2, p3 = (p_value(over.nemenyi.loc["cls", head]) for head in ("mean", "pooler"))
     assert found == {"cls": f"pooler ({p3}), mean ({p2})", "max": f"pooler ({p2})", "mean": none, "pooler": none}
     make([make_result(t, h, 0, 0.6 + 0.05 * ((i + k) % 4)) for k, t in enumerate("ab") for i, h in enumerate(names)])
-    (over,) = analyse(load("trial"), Options()).over_tasks
-    assert comparison_tables.ranks(over, 0.05) is None
+    (over,) = analyse(load("trial"), Options()).ranks
+    assert tables.ranks(over, 0.05) is None
 
 
 def test_significant_differences_are_marked_with_their_direction(make):
@@ -155,7 +153,7 @@ def test_a_task_without_the_reference_takes_another_and_says_so(make):
     analysis = analyse(load("trial"), Options(reference="cls"))
     assert analysis.references == {"rte": "cls", "t": "ner"}
     assert "t has no runs of cls; the reference there is ner." in analysis.cautions
-    assert any("Reference: cls (t: ner)." in line for line in scores(analysis).legend)
+    assert any("Reference: cls (t: ner)." in line for line in tables.scores(analysis).legend)
 
 
 def test_token_and_sentence_heads_are_ranked_apart(make):
@@ -164,21 +162,21 @@ def test_token_and_sentence_heads_are_ranked_apart(make):
     ]
     results += [r for task in ("c", "d") for head in ("ner", "last-ner") for r in runs(head, [0.5], task)]
     make(results)
-    over = analyse(load("trial"), Options()).over_tasks
-    assert [(o.kind, o.tasks, o.ranks.to_dict()) for o in over] == [
+    over = analyse(load("trial"), Options()).ranks
+    assert [(o.kind, o.tasks, o.mean_ranks.to_dict()) for o in over] == [
         ("sentence", ["a", "b"], {"cls": 1.0, "mean": 2.0}),
         ("token", ["c", "d"], {"ner": 1.5, "last-ner": 1.5}),
     ]
 
 
-def test_the_best_epoch_is_told_to_flatter(make):
+def test_the_best_epoch_is_said_to_flatter(make):
     make(runs("mean", [0.6, 0.6], best=0.9))
     assert column(table(epoch="best"))["mean"] == "**90.0** ± 0.0"
     assert "flatters" in table(epoch="best").caption
     assert "flatter" in analyse(load("trial"), Options(epoch="best")).cautions[0]
 
 
-def test_five_seeds_are_told_to_be_too_few(make):
+def test_five_seeds_are_reported_as_too_few(make):
     make([run for head in ("pooler", "mean", "max", "cls", "x") for run in runs(head, [0.5, 0.6, 0.7, 0.6, 0.5])])
     (text,) = [line for line in analyse(load("trial"), Options()).cautions if "dagger" in line]
     assert "no dagger is possible with 5 seeds" in text
@@ -218,7 +216,7 @@ def test_where_the_first_of_holms_order_cannot_be_significant_none_can(make):
     assert "2/2^6 = 0.03125, and 0.0625 after" in text
 
 
-def test_ranks_that_cannot_differ_are_told(make):
+def test_ranks_that_cannot_differ_are_reported(make):
     heads = ["pooler", "mean", "max", "cls", "x"]
     make([r for task in "ab" for i, h in enumerate(heads) for r in runs(h, [0.5 + i / 10], task)])
     text = " ".join(analyse(load("trial"), Options()).cautions)
@@ -226,7 +224,7 @@ def test_ranks_that_cannot_differ_are_told(make):
     assert "4.31 apart, which cannot happen: they are at most 4 apart" in text
 
 
-def test_failures_missing_runs_and_other_data_are_told(make):
+def test_failures_missing_runs_and_other_data_are_reported(make):
     make(
         [
             *runs("mean", [0.5, None], data={"train": "a"}),
@@ -240,12 +238,41 @@ def test_failures_missing_runs_and_other_data_are_told(make):
     assert "rte: runs read 2 different versions of the data" in text
 
 
-def test_mixed_devices_threads_and_commits_are_told(make):
+def test_mixed_devices_threads_and_commits_are_listed(make):
     make([make_result("rte", "mean", s, 0.5, device="ab"[s], threads=s + 1, git_commit=f"{s}" * 40) for s in (0, 1)])
     notes = analyse(load("trial"), Options()).footnotes
     assert "Device: runs differ, 2 kinds: a, b." in notes
     assert "Threads: runs differ, 2 kinds: 1, 2." in notes
     assert "Commit: runs differ, 2 kinds: 0000000000, 1111111111." in notes
+
+
+def streams(make, of_mean, of_cls):
+    make([make_result("rte", "mean", s, 0.5 + s / 10, stream=stream) for s, stream in enumerate(of_mean)]
+         + [make_result("rte", "cls", s, 0.6 + s / 10, stream=stream) for s, stream in enumerate(of_cls)])  # fmt: skip
+    analysis = analyse(load("trial"), Options())
+    notes = [note for note in analysis.footnotes if note.startswith("Stream")]
+    return notes, [caution for caution in analysis.cautions if "confounded" in caution]
+
+
+@pytest.mark.parametrize("of_cls", [("fast, cpu", "exact, cuda"), ("exact, cuda", "fast, cpu")])
+def test_mixed_streams_are_listed_and_where_heads_share_them_nothing_is_confounded(make, of_cls):
+    notes, confounded = streams(make, ("fast, cpu", "exact, cuda"), of_cls)
+    assert notes == [
+        "Streams: runs differ, 2 kinds of arithmetic: exact, cuda; fast, cpu; scores of the same key then agree only "
+        "up to rounding and dropout masks."
+    ]
+    assert bool(confounded) == (of_cls[0] != "fast, cpu")
+
+
+def test_heads_of_a_task_under_different_streams_are_a_confounded_comparison(make):
+    notes, (caution,) = streams(make, ("fast", "fast"), ("exact", ""))
+    assert "3 kinds of arithmetic: exact; fast; not recorded" in notes[0]
+    assert caution.startswith("rte: heads were run with different arithmetic or dropout masks")
+
+
+@pytest.mark.parametrize("stream", ["", "fast, cpu"])
+def test_one_stream_goes_without_a_word(make, stream):
+    assert streams(make, (stream, stream), (stream, stream)) == ([], [])
 
 
 def test_the_pooler_of_minilm_gets_a_footnote(make):
@@ -257,7 +284,7 @@ def test_the_pooler_of_minilm_gets_a_footnote(make):
 
 def test_a_comparison_shows_difference_interval_and_p(make):
     make(runs("pooler", [0.5] * 6) + runs("mean", [0.6, 0.6, 0.6, 0.6, 0.6, 0.6]))
-    (row,) = comparison_tables.comparisons(analyse(load("trial"), Options())).rows
+    (row,) = tables.comparisons(analyse(load("trial"), Options())).rows
     assert [str(cell) for cell in row] == [
         "rte",
         f"mean {MINUS} pooler",

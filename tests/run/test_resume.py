@@ -70,7 +70,7 @@ def steps(monkeypatch):
     def training_step(self, batch, batch_idx):
         seen.check()
         loss = train(self, batch, batch_idx)
-        seen.append((self.current_epoch, batch["units"].tolist(), torch.rand(3).tolist()))
+        seen.append((self.current_epoch, batch.prediction_ids.tolist(), torch.rand(3).tolist()))
         return loss
 
     def on_validation_start(self):

@@ -5,9 +5,9 @@ import functools
 
 import pytest
 import torch
-from torch import Tensor
 from transformers import BertConfig, BertModel, ElectraConfig, ElectraModel
 
+from head2head.data.batching import Batch
 from head2head.model.encoder import Encoder
 from head2head.model.finetuner import FineTuner
 from head2head.model.heads import Cls, ConcatLast, Layer, Linear, Mean, Pooler, SentenceHead, WeightedSum
@@ -29,7 +29,7 @@ HEADS = {
 LENGTHS = {"padded": (7, 4, 0, 1), "full": (7, 7, 7, 7)}
 
 
-def batches(count: int, lengths: tuple[int, ...] = LENGTHS["padded"], side: str = "right") -> list[dict[str, Tensor]]:
+def batches(count: int, lengths: tuple[int, ...] = LENGTHS["padded"], side: str = "right") -> list[Batch]:
     generator = torch.Generator().manual_seed(1)
     mask = (torch.arange(7) < torch.tensor(lengths).unsqueeze(1)).long()
     if side == "left":
@@ -38,8 +38,7 @@ def batches(count: int, lengths: tuple[int, ...] = LENGTHS["padded"], side: str 
     for _ in range(count):
         ids = torch.randint(5, 60, mask.shape, generator=generator)
         labels = torch.randint(0, 2, (len(mask),), generator=generator)
-        made.append({"input_ids": ids, "attention_mask": mask, "token_type_ids": ids % 2,
-                     "special_tokens_mask": 1 - mask, "labels": labels})  # fmt: skip
+        made.append(Batch(ids, mask, ids % 2, 1 - mask, torch.arange(len(mask)), labels))
     return made
 
 
@@ -88,7 +87,7 @@ def losses(model: FineTuner) -> list[float]:
     optimizer, schedule = build_optimizer(model.encoder, model.head, settings, 20, fused=True)
     values = []
     for batch in batches(20):
-        loss = model.loss(model(batch), batch["labels"])
+        loss = model.loss(model(batch), batch.labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -138,4 +137,4 @@ def test_other_encoders_and_attentions_compute_all_tokens(model):
     part = Encoder(model(), Needs(frozenset({3}), first_only=True))
     assert not use_first_token_layer(part)
     (batch,) = batches(1)
-    assert part(batch["input_ids"], batch["attention_mask"]).last_hidden_state.shape == (4, 7, 16)
+    assert part(batch.input_ids, batch.attention_mask).last_hidden_state.shape == (4, 7, 16)

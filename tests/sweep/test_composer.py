@@ -24,7 +24,7 @@ FINE = [
     [],
     ["+foo=1"],
     ["++foo=1", "++optimizer.lr=0.1"],
-    ["~seed"],
+    ["~batch_size"],
     ["~optimizer.layer_decay", "+optimizer.other=2"],
     ["+experiment=twice"],
     ["output_dir='a b, c=d'"],

@@ -29,10 +29,8 @@ def sweep(tmp_path, monkeypatch):
     search = Search(request)
 
     def make(launch):
-        log = tmp_path / "log.txt"
-        return Driver(
-            launch, request.ledger, Path("lightning_logs"), search.settings_of, log, Display("smoke"), identifier="me"
-        )
+        places = (request.results_file, Path("lightning_logs"), search.settings_of, tmp_path / "log.txt")
+        return Driver(launch, *places, Display("smoke"), identifier="me")
 
     return make, search.known()
 
@@ -41,7 +39,7 @@ def finish(run):
     """What a worker leaves behind that has finished a run."""
     driver_result = failed(run_settings(run), run, "made up")
     driver_result.failed, driver_result.score = None, 0.5
-    parse(["experiment=smoke"]).ledger.fold(portable(driver_result, run.identity))
+    parse(["experiment=smoke"]).results_file.add(portable(driver_result, run.identity))
 
 
 def run_settings(run):

@@ -4,8 +4,9 @@ import pytest
 import yaml
 
 from head2head.errors import UserError
+from head2head.experiments import sweep_file
 from head2head.sweep.distributions import Choice, Range
-from head2head.sweep.file import find, read
+from head2head.sweep.file import read
 
 COMMAND = ["${env}", "${interpreter}", "${program}", "${args_no_hyphens}"]
 SOUND = {"program": "train.py", "method": "grid", "parameters": {"seed": {"values": [0, 1]}}, "command": COMMAND}
@@ -138,11 +139,11 @@ def test_a_file_that_is_no_mapping_is_refused(written):
 def test_an_unknown_experiment_is_told_with_the_near_ones(written, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"^experiments/mine/sweep.yaml: not there"):
-        find("mine")
+        sweep_file("mine")
     path = written()
-    assert find("mine").samefile(path)
+    assert sweep_file("mine").samefile(path)
     with pytest.raises(UserError, match=r"^unknown experiment 'mien'; did you mean mine\?$"):
-        find("mien")
+        sweep_file("mien")
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,11 @@ def test_a_finished_sweep_starts_nothing(finished):
 
 
 def test_a_deleted_result_is_the_only_one_run_again(finished):
-    before, ledger = finished.folders(), finished.home / "results.jsonl"
+    before, results_file = finished.folders(), finished.home / "results.jsonl"
     lost, *kept = before
     shutil.rmtree(finished.folder / lost)
-    lines = ledger.read_text().splitlines(keepends=True)
-    ledger.write_text("".join(line for line in lines if lost not in line))
+    lines = results_file.read_text().splitlines(keepends=True)
+    results_file.write_text("".join(line for line in lines if lost not in line))
     expected = {json.loads(line)["key"] for line in lines}
     plan = finished.sweep("plan=true")
     assert plan.stdout.count("majority · ") == 1
@@ -46,11 +46,11 @@ def test_a_deleted_result_is_the_only_one_run_again(finished):
 
 
 def test_run_folders_alone_and_committed_results_alone_are_both_enough(finished):
-    ledger = finished.home / "results.jsonl"
-    expected = ledger.read_bytes()
-    ledger.unlink()
+    results_file = finished.home / "results.jsonl"
+    expected = results_file.read_bytes()
+    results_file.unlink()
     assert "no run started" in finished.sweep().stdout
-    assert ledger.read_bytes() == expected
+    assert results_file.read_bytes() == expected
     shutil.rmtree(finished.folder / "lightning_logs")
     assert "no run started" in finished.sweep().stdout
     assert finished.folders() == {}

@@ -10,19 +10,17 @@ import yaml
 from safetensors.torch import load_file
 
 from head2head.data.conll import Conll
-from head2head.data.datamodule import DataModule
 from head2head.data.table import Table
 from head2head.data.task import Task
 from head2head.errors import UserError
 from head2head.files import write_atomically
-from head2head.model.checkpoint import Checkpoint, load_encoder
-from head2head.model.finetuner import FineTuner, Gold
+from head2head.model.build import build_data, build_model, targets_of
+from head2head.model.finetuner import FineTuner
 from head2head.run.configuration import compose
-from head2head.run.key import build_task
+from head2head.run.key import build_task, held_out
 from head2head.run.record import write_predictions
 from head2head.run.result import read_result
-from head2head.run.run import build_head, build_trainer, quiet
-from head2head.seeds import seeded
+from head2head.run.run import build_trainer, quiet
 
 
 def evaluate(
@@ -51,14 +49,14 @@ def evaluate(
     if result.failed:
         raise UserError(f"{run}: this run has failed ({result.failed}); there is nothing to evaluate")
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    trained = build_task(config)
+    trained = held_out(config, build_task(config))
     task = chosen_task(config, trained, file, task_name, data_dir)
     name = file.stem if file else split
     split = "test" if file else split
-    model, data = restore(run, config, result.encoder, trained, task)
-    data.load([split])
-    gold = Gold(data.splits[split].labels, data.splits[split].units, data.splits[split].sentences)
-    model.gold = {split: gold}
+    model = restore(run, config, result.encoder, trained)
+    model.metrics = list(task.metrics)
+    data = build_data(config, task, config["seed"], [split])
+    model.targets = targets_of(data, [split])
     trainer = build_trainer(config["trainer"] | {"devices": 1, "num_nodes": 1, "strategy": "auto"})
     trainer.validate(model, dataloaders=data.evaluation_dataloader(split), verbose=False)
     label = task_name or result.task
@@ -67,8 +65,9 @@ def evaluate(
         write_predictions(predictions, model, split)
     except OSError as error:
         raise UserError(f"{predictions}: cannot be written: {error.strerror}") from None
-    if gold.labels is None:
-        print(f"{label} {name}: no labels to score against; {gold.units} predictions in {predictions}")
+    targets = model.targets[split]
+    if targets.labels is None:
+        print(f"{label} {name}: no labels to score against; {targets.num_predictions} predictions in {predictions}")
         return None
     metrics = model.history[-1]["metrics"][split]
     text = json.dumps({"run": result.key, "task": label, "split": name, "metrics": metrics}, indent=2)
@@ -115,13 +114,14 @@ def chosen_task(
             raise UserError(f"--data-dir: task {settings['name']} has no data folder; use --input FILE")
         settings = settings | {"data_dir": str(data_dir)}
     task = build_task({"task": settings})
+    task = task if task_name else held_out(config, task)
     if task.kind != trained.kind or list(task.labels) != list(trained.labels):
         raise UserError(f"task {task.name} has other labels than {trained.name}, which the run was trained on")
     return task
 
 
-def restore(run: Path, config: dict[str, Any], sha256: str, trained: Task, task: Task) -> tuple[FineTuner, DataModule]:
-    """The run's model with its trained weights, and the data module of the task to score.
+def restore(run: Path, config: dict[str, Any], sha256: str, trained: Task) -> FineTuner:
+    """The run's model with its trained weights.
 
     Args:
         sha256: of the encoder that the run started from.
@@ -132,27 +132,15 @@ def restore(run: Path, config: dict[str, Any], sha256: str, trained: Task, task:
     path = run / "model.safetensors"
     if not path.exists():
         raise UserError(f"{run}: the run kept no weights (save_model=false); train it again with save_model=true")
-    encoder_config = config["encoder"]
-    checkpoint = Checkpoint(encoder_config["name"], encoder_config["revision"], encoder_config["config"])
-    head = build_head(config, checkpoint, trained.num_outputs, config["seed"])
-    with seeded(config["seed"], "pooler"):
-        encoder = load_encoder(checkpoint, head.needs, encoder_config["frozen"], encoder_config["reinit_pooler"])
-    if encoder.checkpoint_sha256 != sha256:
+    model = build_model(config, trained, config["seed"])
+    if model.encoder.checkpoint_sha256 != sha256:
         raise UserError(
-            f"{run}: encoder {checkpoint.name} is not the one that the run was trained on (its weights differ)"
+            f"{run}: encoder {config['encoder']['name']} is not the one that the run was "
+            "trained on (its weights differ)"
         )
-    model = FineTuner(encoder, head, trained.labels, task.metrics, {}, config["seed"])
     weights = load_file(path)
     trainable = {name for name, p in model.named_parameters() if p.requires_grad}
     if trainable != set(weights):
         raise UserError(f"{path}: not the weights of this run's model ({len(trainable ^ set(weights))} names differ)")
     model.load_state_dict(weights, strict=False)
-    data = DataModule(
-        task,
-        checkpoint.tokenizer(words=task.kind == "token"),
-        config["seed"],
-        evaluation_tokens=config["evaluation_tokens"],
-        cache_dir=Path(config["cache_dir"]),
-        workers=config["workers"],
-    )
-    return model, data
+    return model

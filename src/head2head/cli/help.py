@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from head2head.experiments import SWEEP_FILE, sweep_file, with_file
 from head2head.run.configuration import CONFIGS, description, options
 
 
@@ -27,9 +28,9 @@ def help_text() -> str:
         lines += [f"  {name:<20} {description(path)}" for name, path in options(group).items()]
     lines += ["", "settings (value: the default)"]
     for file, prefix in SETTINGS:
-        lines += [f"  {line}" for line in settings(CONFIGS / file, prefix)]
+        lines += [f"  {line}" for line in settings_in(CONFIGS / file, prefix)]
     lines += [
-        "  trainer.*                                    every other argument of Lightning's Trainer",
+        "  trainer.*                                    any other argument of Lightning's Trainer",
         "",
         "--hydra-help shows Hydra's own flags; --cfg job prints the configuration. A configs/ folder in the",
         "working directory adds heads, tasks and encoders of your own.",
@@ -45,10 +46,10 @@ def sweep_help_text() -> str:
         "example: python sweep.py experiment=smoke hydra/launcher=joblib",
         "",
         "experiment=NAME",
-        *(f"  {path.parent.name:<20} {description(path)}" for path in sorted(Path("experiments").glob("*/sweep.yaml"))),
+        *(f"  {name:<20} {description(sweep_file(name))}" for name in with_file(SWEEP_FILE)),
         "",
         "settings",
-        "  key=value, key=value,value     for the runs, in place of the file's values: seed=0,1 task=rte data_dir=DIR",
+        "  key=value, key=value,value     for the runs, instead of the file's values: seed=0,1 task=rte data_dir=DIR",
         "  plan=true                      list the runs that are left, and start none",
         "  retry=true                     run failed runs again",
         "  sweep_seed=0                   of method: random and bayes",
@@ -57,7 +58,7 @@ def sweep_help_text() -> str:
         "  hydra/launcher=submitit_slurm  a SLURM cluster (extra: slurm): hydra.launcher.partition=...",
         "  hydra/launcher=ray             a Ray cluster (extra: ray): hydra.launcher.ray.init.address=auto",
         "",
-        "Broken off, killed or started twice, a sweep goes on where it stands: finished runs are never repeated.",
+        "A sweep that was interrupted, killed or started twice continues: finished runs are never repeated.",
     ]
     return "\n".join(lines)
 
@@ -81,7 +82,7 @@ PLAIN = {"optimizer.weight_decay", "trainer.max_epochs", "trainer.devices", "tra
 UNLISTED = {"encoder.name", "encoder.lr"}  # encoder=any says the one, optimizer.lr the other
 
 
-def settings(file: Path, prefix: str) -> list[str]:
+def settings_in(file: Path, prefix: str) -> list[str]:
     """The settings of a yaml file that say what they are: `name: default  # meaning`."""
     found = []
     for line in file.read_text(encoding="utf-8").splitlines():
@@ -99,5 +100,5 @@ def shown(default: str) -> str:
     ('$HEAD2HEAD_DATA', "the encoder's")
     """
     default = re.sub(r"\$\{oc\.env:(\w+),.*\}", r"$\1", default)
-    default = re.sub(r"\$\{(\w+)\.\w+\}", r"the \1's", default)
+    default = re.sub(r"\$\{(?:\w+:\$\{)?(\w+)\.\w+\}.*", r"the \1's", default)
     return "none" if default == "???" else default

@@ -1,4 +1,4 @@
-"""The door of the training verbs: help, names checked, then Hydra. Imports no torch.
+"""The command line of train and sweep: help, names checked, then Hydra. Imports no torch.
 
 A plain command is composed and run here, and a user's error is one line. With a Hydra flag (`-m`,
 `--cfg`, ...) Hydra's own application takes over, with names checked first.
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from head2head.cli.help import help_text, sweep_help_text
 from head2head.errors import UserError, did_you_mean
-from head2head.frozen.eligible import bank_of
 from head2head.run import processes
 from head2head.run.configuration import (
     CONFIGS,
@@ -32,6 +31,7 @@ from head2head.run.configuration import (
     search_path,
 )
 from head2head.run.importing import importing
+from head2head.run.own_errors import message, own_error
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -198,16 +198,11 @@ def single(config: dict[str, Any], overrides: Sequence[str]) -> float | None:
         print(f"{identity.key}  {identity.folder}")
         return None
     # torch and its kin take seconds: only now.
-    if bank_of(config) is not None:
-        with importing():
-            from head2head.frozen.group import run_one
-
-        return run_one(config, overrides).score
     with importing():
-        from head2head.run.run import run
+        from head2head.frozen.dispatch import run_one
 
     processes.own()
-    return run(config, overrides).score
+    return run_one(config, overrides).score
 
 
 def hydra_application(flags: Sequence[str], overrides: Sequence[str]) -> None:
@@ -267,7 +262,7 @@ def hand_over(
             refuse_several_devices(settings)
             score = single(settings, typed)
         except UserError as error:
-            print(f"error: {' '.join(typed)}: {error}", file=sys.stderr, flush=True)
+            print(f"error: {' '.join(typed)}: {message(error)}", file=sys.stderr, flush=True)
             (notes / f"{number}.failed").touch()
             return float("nan")  # raising would end a sweeper's sweep, and Hydra would print it again
         (notes / f"{number}.finished").touch()
@@ -296,17 +291,23 @@ def hydra_main(function: Callable[[DictConfig], Any], arguments: Sequence[str], 
 def one_line_errors(work: Callable[[], Any], kept: str = "nothing was") -> None:
     """Do the work of a verb, with the user's own modules in reach.
 
-    What the user can put right is printed as `error: ...` and ends with status 1, Ctrl-C ends with 130.
+    What the user can put right is printed as `error: ...` and ends with status 1, below the lines of the traceback that
+    are in their own files, if there are any. Ctrl-C ends with 130.
     """
-    own = str(Path.cwd())
-    if own not in sys.path:
-        sys.path.append(own)  # at the end: a file of the user's must not hide a library
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # at the end: a file of the user's must not hide a library
     try:
         work()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
     except BrokenPipeError:
+        sys.exit(1)
+    except Exception as error:
+        own = own_error(error)
+        if own is None and not isinstance(error, UserError):
+            raise
+        for line in own.lines if own is not None else ():
+            print(line, file=sys.stderr)
+        print(f"error: {message(error)}", file=sys.stderr)
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as stop:
         # Lightning answers Ctrl-C with sys.exit while it handles the KeyboardInterrupt.

@@ -1,4 +1,4 @@
-"""`head2head VERB`: training verbs go through the door, the rest is an ordinary command line."""
+"""`head2head VERB`: train and sweep take Hydra's key=value form, the rest is an ordinary command line."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -37,9 +37,9 @@ def root(
 )
 def train(context: typer.Context) -> None:
     """One run, in Hydra's key=value form: head2head train head=mean task=rte (the same as train.py)."""
-    from head2head.cli import hydra_command_line as door
+    from head2head.cli import hydra_command_line
 
-    door.train(context.args)
+    hydra_command_line.train(context.args)
 
 
 @app.command(
@@ -48,9 +48,9 @@ def train(context: typer.Context) -> None:
 )
 def sweep(context: typer.Context) -> None:
     """A resumable sweep: head2head sweep experiment=NAME (the same as sweep.py)."""
-    from head2head.cli import hydra_command_line as door
+    from head2head.cli import hydra_command_line
 
-    door.sweep(context.args)
+    hydra_command_line.sweep(context.args)
 
 
 @app.command()
@@ -60,7 +60,7 @@ def outputs(
     encoder: Annotated[str, typer.Option(help="Name of an encoder, hub id or folder.")] = "minilm",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the encoder's four outputs for a text, and what every pool makes of them."""
+    """Show the encoder's four outputs for a text, and the vector that every pool computes from them."""
     from head2head.cli.hydra_command_line import one_line_errors
 
     def work() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,12 +24,61 @@ class Step:
     """Rows of one micro-batch.
 
     labels_in_step: labels of its optimizer step, over all micro-batches and ranks.
-    tokens: word pieces of its optimizer step, told once: by the step's last micro-batch.
+    tokens: word pieces of its optimizer step; only the step's last micro-batch has the number, so that it counts once.
     """
 
     rows: np.ndarray
     labels_in_step: int
     tokens: int = 0
+
+
+@dataclass
+class Batch:
+    """B rows of T word pieces, padded on the right.
+
+    Not a frozen dataclass: Lightning sets the fields of a copy where it converts floats to another precision.
+
+    Attributes:
+        input_ids, attention_mask, token_type_ids: (B, T), as transformers names them.
+        special_tokens_mask: (B, T), 1 at [CLS], [SEP] and padding.
+        prediction_ids: numbers in the split of what is predicted: (B,) texts, or (B, W) words, -1 where a word is
+            predicted in another row, or there is none.
+        labels: of the shape of `prediction_ids`: label numbers, IGNORED where nothing is scored, or values, NaN there;
+            None where they are not known.
+        words: token tasks: (B, W, 2), positions of a word's first piece and of the one after its last; (0, 0) where a
+            row has fewer words.
+        labels_in_step: labels of the whole optimizer step, over all its micro-batches and ranks.
+        tokens: word pieces of the optimizer step, in its last micro-batch; 0 in the others.
+        states: (B, T, H) by number of the hidden state, where they were computed before; see Encoder.forward.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    token_type_ids: Tensor
+    special_tokens_mask: Tensor
+    prediction_ids: Tensor
+    labels: Tensor | None = None
+    words: Tensor | None = None
+    labels_in_step: int = 0
+    tokens: int = 0
+    states: Mapping[int, Tensor] | None = None
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch with its tensors on a device. A GPU fetches them from pinned memory while other work goes on."""
+        kind = torch.device(device)
+        return self._each(lambda tensor: tensor.to(kind, non_blocking=kind.type not in ("cpu", "mps")))
+
+    def pin_memory(self) -> Batch:
+        """The batch in pinned memory; torch's loader calls this."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        def changed(value: Any) -> Any:
+            if isinstance(value, Mapping):
+                return {number: change(state) for number, state in value.items()}
+            return change(value) if isinstance(value, Tensor) else value
+
+        return replace(self, **{field.name: changed(getattr(self, field.name)) for field in fields(self)})
 
 
 class TrainBatches:
@@ -130,7 +180,7 @@ class Ragged:
         return np.diff(self.offsets)
 
     def padded(self, rows: np.ndarray, fill: int) -> np.ndarray:
-        """(len(rows), longest) with `fill` behind each row's values."""
+        """(len(rows), longest) with `fill` after each row's values."""
         lengths = self.lengths_of(rows)
         table = np.full((len(rows), int(lengths.max(initial=0))), fill, dtype=np.int64)
         for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
@@ -143,11 +193,7 @@ class Ragged:
 
 
 class TokenizedRows(torch.utils.data.Dataset):
-    """Tokenized rows that hand out whole padded batches (padding on the right).
-
-    A batch is a dict: `input_ids`, `attention_mask`, `token_type_ids`, `special_tokens_mask` (B, T);
-    `units`, the number of each prediction in the split, and `labels`, -100 (values: NaN) where nothing is scored: (B,)
-    for sentence tasks, (B, W) for token tasks; `words` (B, W, 2), pieces of each word; `labels_in_step`.
+    """Tokenized rows that hand out whole batches.
 
     Args:
         dataset: what `tokenize` made.
@@ -163,10 +209,12 @@ class TokenizedRows(torch.utils.data.Dataset):
         self.words_lost = np.asarray(dataset["words_lost"][:])
         self.lengths = self.input_ids.lengths
         if kind == "token":
-            self.starts, self.ends, self.units = (Ragged(dataset, name) for name in ("starts", "ends", "units"))
+            self.starts, self.ends, self.prediction_ids = (
+                Ragged(dataset, name) for name in ("starts", "ends", "units")
+            )
             self.labels = Ragged(dataset, "labels") if "labels" in dataset.column_names else None
-            owned = np.concatenate(([0], np.cumsum(self.units.values >= 0)))
-            self.label_counts = owned[self.units.offsets[1:]] - owned[self.units.offsets[:-1]]
+            owned = np.concatenate(([0], np.cumsum(self.prediction_ids.values >= 0)))
+            self.label_counts = owned[self.prediction_ids.offsets[1:]] - owned[self.prediction_ids.offsets[:-1]]
         else:
             self.label = targets(dataset["label"][:]) if "label" in dataset.column_names else None
             self.label_counts = np.ones(len(dataset), dtype=np.int64)
@@ -174,34 +222,40 @@ class TokenizedRows(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def __getitems__(self, step: Step) -> dict[str, Tensor | int]:
-        """The batch of one micro-step; torch's loader hands over what the batch sampler yields."""
-        rows, empty = step.rows, len(step.rows) == 0
-        if empty:
-            rows = np.zeros(1, dtype=np.int64)
+    def __getitems__(self, step: Step) -> Batch:
+        """The batch of one micro-step; torch's loader hands over what the batch sampler yields. One row without labels
+        for a step without rows."""
+        empty = len(step.rows) == 0
+        rows = np.zeros(1, dtype=np.int64) if empty else step.rows
         lengths = self.input_ids.lengths_of(rows)
         mask = np.arange(int(lengths.max())) < lengths[:, None]
-        arrays = {
-            "input_ids": self.input_ids.padded(rows, self.pad),
-            "attention_mask": mask.astype(np.int64),
-            "token_type_ids": self.token_type_ids.padded(rows, 0),
-            "special_tokens_mask": self.special_tokens_mask.padded(rows, 1),
-        }
+        batch = Batch(
+            tensor(self.input_ids.padded(rows, self.pad)),
+            tensor(mask.astype(np.int64)),
+            tensor(self.token_type_ids.padded(rows, 0)),
+            tensor(self.special_tokens_mask.padded(rows, 1)),
+            tensor(self.prediction_ids.padded(rows, -1) if self.kind == "token" else rows.astype(np.int64)),
+            labels_in_step=step.labels_in_step,
+            tokens=step.tokens,
+        )
+        labels = self._labels(rows)
+        if labels is not None:
+            unlabelled = np.nan if labels.dtype.kind == "f" else IGNORED
+            batch.labels = tensor(np.full_like(labels, unlabelled) if empty else labels)
         if self.kind == "token":
-            arrays["words"] = np.stack([self.starts.padded(rows, 0), self.ends.padded(rows, 0)], axis=-1)
-            arrays["units"] = self.units.padded(rows, -1)
-            if self.labels is not None:
-                arrays["labels"] = self.labels.padded(rows, IGNORED)
-        else:
-            arrays["units"] = rows.astype(np.int64)
-            if self.label is not None:
-                arrays["labels"] = self.label[rows]
-        if empty:
-            unlabelled = np.nan if arrays["labels"].dtype.kind == "f" else IGNORED
-            arrays["labels"] = np.full_like(arrays["labels"], unlabelled)
-        batch: dict[str, Tensor | int] = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
-        batch["labels_in_step"], batch["tokens"] = step.labels_in_step, step.tokens
+            batch.words = tensor(np.stack([self.starts.padded(rows, 0), self.ends.padded(rows, 0)], axis=-1))
         return batch
+
+    def _labels(self, rows: np.ndarray) -> np.ndarray | None:
+        """(B,) labels of texts, or (B, W) of words; None where they are not known."""
+        if self.kind == "token":
+            return None if self.labels is None else self.labels.padded(rows, IGNORED)
+        return None if self.label is None else self.label[rows]
+
+
+def tensor(array: np.ndarray) -> Tensor:
+    """The array as a tensor, without a copy where it is contiguous."""
+    return torch.from_numpy(np.ascontiguousarray(array))
 
 
 def targets(labels: list) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from head2head.data.entities import detect_scheme, iob2_labels, parse_tag, to_iob2
-from head2head.data.task import Task, from_hub
+from head2head.data.task import Task, from_hub, own_files
 from head2head.errors import UserError
 from head2head.files import numbered_lines
 
@@ -64,9 +64,7 @@ class Conll(Task):
 
     def sources(self) -> dict[str, Path | str]:
         files = {"train": self.train, "validation": self.validation, "test": self.test}
-        if self.train is None or self.validation is None:
-            raise UserError(f"task={self.name} needs task.train=FILE and task.validation=FILE")
-        return {split: Path(file) for split, file in files.items() if file is not None}
+        return own_files(self.name, files, self.fold)
 
     def load(self, split: str) -> Dataset:
         from datasets import Dataset
@@ -75,9 +73,9 @@ class Conll(Task):
         sentences = self._sentences(path, may_lack_tags=split == "test")
         found = {"tokens": sentences.tokens, "document": sentences.documents}
         if sentences.tokens and not sentences.tags:
-            self.notes.append(f"{path}: words without tags, {len(sentences.tokens)} sentences")
+            self.note(f"{path}: words without tags, {len(sentences.tokens)} sentences")
             return Dataset.from_dict(found)
-        self.notes.append(f"{path}: {detect_scheme(sentences.tags)} tags, {len(sentences.tokens)} sentences")
+        self.note(f"{path}: {detect_scheme(sentences.tags)} tags, {len(sentences.tokens)} sentences")
         tags = to_iob2(sentences.tags)
         numbers = []
         for words, lines in zip(tags, sentences.lines, strict=True):
@@ -161,7 +159,7 @@ class Conll2003(Conll):
         table = from_hub(self.hub, None, split, self.hub_revision, hint)
         names = table.features["ner_tags"].feature.names
         written = [[names[i] for i in row] for row in table["ner_tags"][:]]
-        self.notes.append(f"{self.hub}/{split}: {detect_scheme(written)} tags, {len(written)} sentences")
+        self.note(f"{self.hub}/{split}: {detect_scheme(written)} tags, {len(written)} sentences")
         tags = to_iob2(written)
         numbers = [[self.labels.index(tag) for tag in row] for row in tags]
         known = "document_id" in table.column_names

@@ -22,16 +22,16 @@ from head2head.data.tokenization import fingerprint, tokenize
 class Split:
     """One split, ready to be batched.
 
-    labels: (N,) gold labels of the N units that are predicted (sentences, or words); None where they
-        are not known.
+    labels: (N,) gold labels of the N texts, or words, that are predicted; None where they are not known.
     sentences: for token tasks the number of words of each sentence, else None.
+    num_predictions: number N of texts, or words.
     fingerprint, tokenized: hashes of the content, and of it with the tokenizer and its settings.
     """
 
     rows: TokenizedRows
     labels: np.ndarray | None
     sentences: np.ndarray | None
-    units: int
+    num_predictions: int
     fingerprint: str
     tokenized: str
 
@@ -99,9 +99,9 @@ class DataModule(pl.LightningDataModule):
             values = dataset[column][:]
             labels = np.array([tag for tags in values for tag in tags] if kind == "token" else values)
         sentences = np.array([len(tokens) for tokens in dataset["tokens"][:]]) if kind == "token" else None
-        units = int(sentences.sum()) if sentences is not None else len(dataset)
+        count = int(sentences.sum()) if sentences is not None else len(dataset)
         rows = TokenizedRows(tokenized, kind, self.tokenizer.pad_token_id)
-        return Split(rows, labels, sentences, units, content, tokenized._fingerprint)
+        return Split(rows, labels, sentences, count, content, tokenized._fingerprint)
 
     def word_pieces(self) -> np.ndarray:
         """Numbers of the word pieces that occur in the loaded splits, and of the special ones, in order."""
@@ -121,8 +121,8 @@ class DataModule(pl.LightningDataModule):
 
     @property
     def _on_gpu(self) -> bool:
-        """Whether batches go to a GPU: it fetches them from pinned memory while it still works on those before, and
-        the next ones are made meanwhile, since nothing waits for it."""
+        """Whether batches go to a GPU: it copies them from pinned memory while it still computes earlier ones, and
+        later ones are prepared meanwhile, since nothing waits for it."""
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
 
     def train_dataloader(self) -> DataLoader:
@@ -143,8 +143,8 @@ class DataModule(pl.LightningDataModule):
         return self._loader("train", batches)
 
     def state_dict(self) -> dict[str, int]:
-        """For a checkpoint within an epoch: which order the training batches have, and how many micro-batches of it
-        are behind. The loader itself cannot tell: its workers are ahead of the training."""
+        """For a checkpoint within an epoch: the order of the training batches, and how many of its micro-batches
+        are done. The loader itself cannot say: its workers run ahead of the training."""
         assert self._train_batches is not None
         assert self.trainer is not None
         return {"epoch": self._train_batches.epoch, "seen": self.trainer.fit_loop.batch_idx + 1}

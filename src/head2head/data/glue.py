@@ -48,7 +48,7 @@ class Glue(Task):
         return not self.labels
 
     @property
-    def validation_splits(self) -> tuple[str, ...]:
+    def official_splits(self) -> tuple[str, ...]:
         return tuple(split for split in self.files if split.startswith("validation"))
 
     def sources(self) -> dict[str, Path | str]:
@@ -83,7 +83,7 @@ class Glue(Task):
                 cell = cells[place]
                 rows[name].append(self._label(cell, f"{path}:{line_number}") if name == "label" else cell)
         if skipped:
-            self.notes.append(f"{path}: skipped {skipped} rows with a wrong number of columns")
+            self.note(f"{path}: skipped {skipped} rows with a wrong number of columns")
         return Dataset.from_dict(rows)
 
     def _label(self, text: str, where: str) -> int | float:

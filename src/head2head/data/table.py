@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from head2head.data.task import Task, label_number, listed, number
+from head2head.data.task import Task, label_number, listed, number, own_files
 from head2head.errors import UserError, did_you_mean
 from head2head.files import numbered_lines, read_bytes
 
@@ -22,7 +22,7 @@ Row = tuple[str, dict[str, Any]]  # where the row stands ("file:line") and its c
 
 @dataclass(kw_only=True)
 class Table(Task):
-    """Classification or regression on files of one's own.
+    """Classification or regression on the user's own files.
 
     train, validation, test: csv, tsv, jsonl or parquet files, by their extension.
     text, text_pair, label: column names; `text_pair` None for single texts.
@@ -55,12 +55,8 @@ class Table(Task):
         return self.target == "regression"
 
     def sources(self) -> dict[str, Path | str]:
-        if self.train is None or self.validation is None:
-            raise UserError(
-                f"task={self.name} needs task.train=FILE and task.validation=FILE (csv, tsv, jsonl or parquet)"
-            )
         files = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {split: Path(file) for split, file in files.items() if file is not None}
+        return own_files(self.name, files, self.fold, " (csv, tsv, jsonl or parquet)")
 
     def load(self, split: str) -> Dataset:
         from datasets import Dataset

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from head2head.data.folds import Cut, Fold, cut
+from head2head.data.groups import count_shared, groups_of
 from head2head.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:  # importing datasets takes a second that `plan=true` and `--help` need not wait for
@@ -33,8 +37,11 @@ class Task(ABC):
         tasks: split into overlapping windows).
     train_rows: train on that many rows only: a fixed choice that does not depend on the run's seed,
         and a smaller choice is part of a larger one.
+    leave_out_contained: cut only those training rows into folds whose text lies inside no other's (SST-2's are
+        phrases cut from sentences). Changes nothing without folds.
     version: raised when the meaning of the task changes.
     notes: what reading found worth saying (tag scheme, skipped rows), filled by `read`.
+    fold: the training rows that are held out and scored, given by `with_fold`; None trains on all.
     """
 
     kind: ClassVar[str] = "sentence"
@@ -46,8 +53,10 @@ class Task(ABC):
     labels: Sequence[str] = ()
     max_length: int = 128
     train_rows: int | None = None
+    leave_out_contained: bool = False
     version: int = 1
     notes: list[str] = field(default_factory=list, init=False)
+    fold: Fold | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Check the settings. Subclasses fill in what they find in the data first, then call this.
@@ -61,6 +70,8 @@ class Task(ABC):
         for name, value, least in (*settings, ("train_rows", 1 if self.train_rows is None else self.train_rows, 1)):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise UserError(f"task.{name}={value}: a whole number, {least} or above")
+        if self.leave_out_contained not in (True, False):
+            raise UserError(f"task.leave_out_contained={self.leave_out_contained}: choose from: true, false")
         self._check_labels()
         self._check_metrics()
 
@@ -94,9 +105,24 @@ class Task(ABC):
         return 1 if self.regression else len(self.labels)
 
     @property
-    def validation_splits(self) -> tuple[str, ...]:
-        """The splits a run is scored on; the score is that of the first."""
+    def official_splits(self) -> tuple[str, ...]:
+        """The splits that come with the task to be scored on."""
         return ("validation",)
+
+    @property
+    def validation_splits(self) -> tuple[str, ...]:
+        """The splits a run is scored on; the score is that of the first: of the held-out training rows under a fold,
+        with the official splits, as far as there are any, beside."""
+        if self.fold is None:
+            return self.official_splits
+        return ("fold", *(split for split in self.official_splits if split in self.sources()))
+
+    def with_fold(self, fold: Fold) -> Task:
+        """The same task, trained on the rows that `fold` does not hold out and scored on those: its split "fold"."""
+        task = copy.copy(self)
+        task.__dict__.pop("_training", None)
+        task.notes, task.fold = list(self.notes), fold
+        return task
 
     @abstractmethod
     def sources(self) -> dict[str, Path | str]:
@@ -111,25 +137,109 @@ class Task(ABC):
             UserError: the data cannot be read, with file and line.
         """
 
-    def read(self, split: str) -> Dataset:
-        """`load`, after a check that the task has such a split; the training split cut to `train_rows`.
+    def run_sources(self) -> dict[str, Path | str]:
+        """Split -> source of all that a run reads, whatever its fold.
 
         Raises:
-            UserError: no such split, or the data cannot be read.
+            UserError: the task cannot be trained.
         """
+        sources = self.sources()
+        if "train" not in sources:
+            raise UserError(
+                f"task {self.name} has no training split; score a finished run on it: head2head evaluate --help"
+            )
+        return {split: sources[split] for split in ("train", *self.official_splits) if split in sources}
+
+    def read(self, split: str) -> Dataset:
+        """The rows of a split: `load`, after a check that the task has it, without the rows that a fold holds out of
+        the training split (or these alone: the split "fold"); the training split cut to `train_rows`.
+
+        Raises:
+            UserError: no such split, or the data cannot be read, or not be cut into folds.
+        """
+        if self.fold is not None and split in ("train", "fold"):
+            return self._training[0].select(self.row_numbers(split))
+        rows = self._whole(split)
+        if split == "train" and self.train_rows is not None:
+            return rows.select(self._subset(np.arange(len(rows))))
+        if self.fold is not None and split in self.official_splits:
+            self._note_shared(split, rows)
+        return rows
+
+    def row_numbers(self, split: str) -> np.ndarray:
+        """(N,) for each row of `read(split)` its number in what `load` gives of the split's file: of the training
+        file for "fold", so that the predictions of all folds can be put together."""
+        if self.fold is not None and split in ("train", "fold"):
+            parts = self._training[1]
+            held = parts.folds == self.fold.number
+            return parts.rows[held] if split == "fold" else self._subset(parts.rows[~held])
+        numbers = np.arange(len(self._whole(split)))
+        return self._subset(numbers) if split == "train" else numbers
+
+    def clusters(self, split: str) -> np.ndarray:
+        """(N,) a number that the rows of `read(split)` have in common which share a text, directly or through others,
+        or a document: those that are not independent. Rows of different folds never have one in common."""
+        if self.fold is not None and split in ("train", "fold"):
+            parts = self._training[1]
+            return parts.groups[np.searchsorted(parts.rows, self.row_numbers(split))]
+        return groups_of(self.read(split))
+
+    def shared_with_training(self, split: str) -> int:
+        """How many rows of a split have a text in common with a row of the whole training split."""
+        return count_shared(self.read(split), self._whole("train") if self.fold is None else self._training[0])
+
+    @cached_property
+    def _training(self) -> tuple[Dataset, Cut]:
+        """The whole training split and how it is cut: both splits of a fold are taken from it."""
+        assert self.fold is not None
+        rows = self._whole("train")
+        parts = cut(rows, self.labels, self.fold, self.leave_out_contained)
+        for text in parts.notes:
+            self.note(text)
+        return rows, parts
+
+    def _whole(self, split: str) -> Dataset:
         if split not in self.sources():
             raise UserError(f"task {self.name} has no split {split}; it has: {', '.join(self.sources())}")
         rows = self.load(split)
         if len(rows) == 0:
             raise UserError(f"{self.sources()[split]}: no examples")
-        if split != "train" or self.train_rows is None:
+        return rows
+
+    def _subset(self, rows: np.ndarray) -> np.ndarray:
+        """`train_rows` of the numbers of training rows, in order."""
+        if self.train_rows is None:
             return rows
         if not 0 < self.train_rows <= len(rows):
-            raise UserError(
-                f"task.train_rows={self.train_rows}: the training split has {len(rows)} rows; give 1 to {len(rows)}"
-            )
-        chosen = np.random.default_rng(0).permutation(len(rows))[: self.train_rows]
-        return rows.select(np.sort(chosen))
+            what = "the training split has" if self.fold is None else "the other folds have"
+            raise UserError(f"task.train_rows={self.train_rows}: {what} {len(rows)} rows; give 1 to {len(rows)}")
+        return rows[np.sort(np.random.default_rng(0).permutation(len(rows))[: self.train_rows])]
+
+    def _note_shared(self, split: str, rows: Dataset) -> None:
+        shared = count_shared(rows, self._training[0])
+        if shared:
+            self.note(f"{split}: {shared} of {len(rows)} rows share a text with a training row")
+
+    def note(self, text: str) -> None:
+        """Keep what reading found worth saying, once however often it is read."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+def own_files(name: str, files: Mapping[str, str | None], fold: Fold | None, kinds: str = "") -> dict[str, Path | str]:
+    """The files of a task on data of one's own, those that are given; a fold stands in for a validation file.
+
+    Raises:
+        UserError: one is missing.
+    """
+    if files["train"] is None and fold is not None:
+        raise UserError(f"task={name} needs task.train=FILE{kinds}")
+    if files["train"] is None or (files["validation"] is None and fold is None):
+        raise UserError(
+            f"task={name} needs task.train=FILE and task.validation=FILE{kinds}, or fold=0 in place of a validation "
+            "file, to hold out a part of the training rows"
+        )
+    return {split: Path(file) for split, file in files.items() if file is not None}
 
 
 def listed(setting: str, value: Sequence[str] | str | None) -> Sequence[str]:

@@ -132,7 +132,7 @@ def first_units(tokens: Sequence[Sequence[str]]) -> list[int]:
 
 
 def with_neighbours(dataset: Dataset) -> Dataset:
-    """Each sentence with all that stands before and behind it in its document."""
+    """Each sentence with what comes before and after it in its document."""
     tokens, documents = dataset["tokens"][:], dataset["document"][:]
     before: list[list[str]] = []
     behind: list[list[str]] = []

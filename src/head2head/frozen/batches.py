@@ -12,9 +12,7 @@ from torch import Tensor
 from head2head.data.batching import IGNORED, EvaluationBatches, TrainBatches
 from head2head.data.datamodule import Split
 from head2head.frozen.features import Features, padded, positions, unit_lengths
-from head2head.frozen.head_parts import Reading, Unit
-
-NO_ROW = -1  # in the place of a row that a shorter batch does not have
+from head2head.frozen.head_parts import FeatureSpec, Unit
 
 
 class Batches:
@@ -36,56 +34,48 @@ class Batches:
         """Number of an epoch's steps."""
         return len(TrainBatches(self.rows.lengths, self.rows.label_counts, self.batch_size, 0))
 
-    def _order(self, seed: int, epoch: int) -> np.ndarray:
-        """(steps, batch_size) rows of an epoch's steps, NO_ROW behind those of a shorter one."""
+    def _order(self, seed: int, epoch: int) -> list[np.ndarray]:
+        """Rows of each of an epoch's steps."""
         batches = TrainBatches(self.rows.lengths, self.rows.label_counts, self.batch_size, seed)
         batches.set_epoch(epoch)
-        table = np.full((len(batches), self.batch_size), NO_ROW)
-        for number, rows in enumerate(batches.order()):
-            table[number, : len(rows)] = rows
-        return table
+        return batches.order()
 
     def evaluation(self) -> list[np.ndarray]:
         """Every row once, in batches."""
         return EvaluationBatches(self.rows.lengths, self.tokens).batches
 
-    def vectors(self, reading: Reading, rows: np.ndarray) -> Tensor:
-        """(..., width) vectors of rows (...) that have one each; of NO_ROW, those of some row."""
-        flat = torch.from_numpy(rows.clip(min=0).reshape(-1))
-        return self.features.arrays[reading].index_select(0, flat).view(*rows.shape, -1).to(self.device)
+    def vectors(self, spec: FeatureSpec, rows: np.ndarray) -> Tensor:
+        """(B, width) vectors of rows that have one each."""
+        return self.features.arrays[spec].index_select(0, torch.from_numpy(rows)).to(self.device)
 
-    def sequences(self, readings: Sequence[Reading], rows: np.ndarray) -> tuple[list[Tensor], Tensor, Tensor]:
-        """(B, U, width) for each reading of words or tokens, zeros behind a row's last; (B, U), 1 where there is
-        one; and (B, U), 1 at special tokens and behind the last."""
-        unit = readings[0].unit
+    def sequences(self, specs: Sequence[FeatureSpec], rows: np.ndarray) -> tuple[list[Tensor], Tensor, Tensor]:
+        """(B, U, width) for each array of words or tokens, zeros after a row's last; (B, U), 1 where there is
+        one; and (B, U), 1 at special tokens and after the last."""
+        unit = specs[0].unit
         offsets = self._offsets(unit)
         lengths = offsets[rows + 1] - offsets[rows]
         mask = torch.from_numpy(np.arange(lengths.max(initial=1)) < lengths[:, None])
         places = torch.from_numpy(positions(offsets, rows))
-        found = [padded(self.features.arrays[reading], mask, places).to(self.device) for reading in readings]
+        found = [padded(self.features.arrays[spec], mask, places).to(self.device) for spec in specs]
         special = self.rows.special_tokens_mask.padded(rows, 1) if unit == "token" else np.zeros(mask.shape, int)
         return found, mask.long().to(self.device), torch.from_numpy(special).to(self.device)
 
     def labels(self, unit: Unit, rows: np.ndarray) -> Tensor:
-        """Labels of rows: of one each (the shape of `rows`), or (B, W) of their words. IGNORED, or NaN among
-        values, where there is none."""
+        """(B,) labels of rows, or (B, W) of their words; IGNORED, or NaN among values, where there is none."""
         if unit == "word":
             assert self.rows.labels is not None
             return torch.from_numpy(self.rows.labels.padded(rows, IGNORED)).to(self.device)
         assert self.rows.label is not None
-        found = self.rows.label[rows]
-        found[rows == NO_ROW] = np.nan if found.dtype.kind == "f" else IGNORED
-        return torch.from_numpy(found).to(self.device)
+        return torch.from_numpy(self.rows.label[rows]).to(self.device)
 
-    def count(self, rows: np.ndarray) -> np.ndarray:
-        """(...) labels in batches of rows (..., B), at least 1."""
-        counts = self.rows.label_counts[rows] * (rows != NO_ROW)
-        return counts.sum(axis=-1).clip(min=1)
+    def count(self, rows: np.ndarray) -> int:
+        """Labels of rows, at least 1."""
+        return max(int(self.rows.label_counts[rows].sum()), 1)
 
-    def pieces(self, rows: np.ndarray) -> np.ndarray:
-        """(...) word pieces in batches of rows (..., B)."""
-        return (self.rows.lengths[rows] * (rows != NO_ROW)).sum(axis=-1)
+    def pieces(self, rows: np.ndarray) -> int:
+        """Word pieces of rows."""
+        return int(self.rows.lengths[rows].sum())
 
-    def units(self, unit: Unit, rows: np.ndarray) -> np.ndarray:
+    def prediction_ids(self, unit: Unit, rows: np.ndarray) -> np.ndarray:
         """Numbers in the split of what is predicted for rows: (B,), or (B, W) with -1 where it is not."""
-        return self.rows.units.padded(rows, -1) if unit == "word" else rows
+        return self.rows.prediction_ids.padded(rows, -1) if unit == "word" else rows

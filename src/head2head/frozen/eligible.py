@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-# What a bank does as Lightning's Trainer would; with any other setting a run goes to the Trainer itself.
+# What a group does as Lightning's Trainer would; with any other setting a run goes to the Trainer itself.
 UNDERSTOOD: dict[str, tuple[Any, ...]] = {
     "devices": (1, "1"),
     "num_nodes": (1,),
@@ -22,12 +22,12 @@ FREE = frozenset(
 )
 HEADS = ("head2head.model.heads.SentenceHead", "head2head.model.heads.TokenHead")
 
-# What runs of one bank may differ in. The rest decides over features, batches, or how long they train.
+# What runs of one group may differ in. The rest decides over features, batches, or how long they train.
 OWN = frozenset({"head", "seed", "optimizer", "experiment", "logger", "output_dir", "save_model", "plan", "workers"})
 
 
-def bank_of(config: dict[str, Any]) -> str | None:
-    """Name of the bank that a run belongs to: runs with the same one can be trained together. None for a run that
+def group_of(config: dict[str, Any]) -> str | None:
+    """Name of the group that a run belongs to: runs with the same one can be trained together. None for a run that
     cannot, or shall not, read features.
 
     Args:
@@ -38,15 +38,21 @@ def bank_of(config: dict[str, Any]) -> str | None:
         return None
     if config["early_terminate"] or config.get("profile") or not understood(config["trainer"]):
         return None
-    if encoder["reinit_pooler"] and "Pooler" in head.get("pool", {}).get("_target_", ""):
+    if encoder["reinit_pooler"] and may_read_pooler(head):
         return None  # each seed has a pooler of its own
     shared = {name: value for name, value in config.items() if name not in OWN}
     shared["encoder"] = {name: value for name, value in encoder.items() if name not in ("lr", "reinit_pooler")}
     return hashlib.sha256(json.dumps(shared, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def may_read_pooler(head: dict[str, Any]) -> bool:
+    """Whether a head reads pooler_output, or might: what a class of the user's own reads is not known without torch."""
+    module, _, name = head.get("pool", {"_target_": HEADS[1]})["_target_"].rpartition(".")
+    return name == "Pooler" or module.partition(".")[0] != "head2head"
+
+
 def understood(trainer: dict[str, Any]) -> bool:
-    """Whether a bank can do what these settings of Lightning's Trainer ask for."""
+    """Whether a group can do what these settings of Lightning's Trainer ask for."""
     for name, value in trainer.items():
         if name in UNDERSTOOD:
             if value not in UNDERSTOOD[name]:

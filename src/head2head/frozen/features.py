@@ -1,8 +1,9 @@
-"""Features on disk: one array a reading and split, memory-mapped, computed once by whoever comes first."""
+"""Features on disk: one array for each FeatureSpec and split, memory-mapped, computed once by whoever comes first."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import math
@@ -10,8 +11,8 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from head2head.data.batching import EvaluationBatches, Step, TokenizedRows
 from head2head.data.datamodule import Split
 from head2head.errors import UserError
 from head2head.files import write_atomically
-from head2head.frozen.head_parts import Make, Reading, Unit
+from head2head.frozen.head_parts import FeatureSpec, Make, Unit
 from head2head.model.encoder import Encoder
 from head2head.speed.allocator import give_back_freed_memory
 
@@ -36,10 +37,10 @@ BLOCK = 1 << 24  # bytes read at a time to check a file
 class Features:
     """The features of one split.
 
-    arrays: (N, width) for each reading, N rows, words or tokens; memory-mapped.
+    arrays: (N, width) for each spec, N rows, words or tokens; memory-mapped.
     """
 
-    arrays: Mapping[Reading, Tensor]
+    arrays: Mapping[FeatureSpec, Tensor]
 
 
 class Store:
@@ -60,10 +61,12 @@ class Store:
         for passing in ("_name_or_path", "transformers_version", "dtype", "architectures"):
             config.pop(passing, None)
         place = next(encoder.parameters()).device.type
-        key = [VERSION, encoder.checkpoint_sha256, config, split.tokenized, str(self.dtype), place]
+        libraries = [metadata.version(name) for name in ("torch", "transformers")]
+        # Libraries and the size of a batch decide over the last bits.
+        key = [VERSION, encoder.checkpoint_sha256, config, split.tokenized, str(self.dtype), place, tokens, libraries]
         self.folder = cache / "features" / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
 
-    def open(self, wanted: Mapping[Reading, Make]) -> Features:
+    def open(self, wanted: Mapping[FeatureSpec, Make]) -> Features:
         """The arrays, computed where they are not there or not whole.
 
         Args:
@@ -73,7 +76,7 @@ class Store:
             UserError: the cache folder cannot be written, or the disk is full.
         """
         try:
-            if any(not self._whole(reading) for reading in wanted):
+            if any(not self._whole(spec) for spec in wanted):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 with self._locked():
                     missing = {
@@ -81,22 +84,22 @@ class Store:
                     }  # another may have been here
                     if missing:
                         self._compute(missing)
-            return Features({reading: torch.from_numpy(self._mapped(reading)) for reading in wanted})
+            return Features({spec: torch.from_numpy(self._mapped(spec)) for spec in wanted})
         except OSError as error:
-            size = sum(self._bytes(reading) for reading in wanted)
+            size = sum(self._bytes(spec) for spec in wanted)
             raise UserError(
                 f"cache_dir: {self.folder} cannot take {shown_bytes(size)} of features: {error.strerror or error}; "
                 "give another cache_dir, or speed=exact to do without"
             ) from error
 
-    def shape(self, reading: Reading) -> tuple[int, int]:
-        """Shape of a reading's array."""
-        return int(unit_lengths(self.split.rows, reading.unit).sum()), reading.width
+    def shape(self, spec: FeatureSpec) -> tuple[int, int]:
+        """Shape of a spec's array."""
+        return int(unit_lengths(self.split.rows, spec.unit).sum()), spec.width
 
-    def path(self, reading: Reading) -> Path:
+    def path(self, spec: FeatureSpec) -> Path:
         """Its file."""
-        rule = hashlib.sha256(json.dumps([reading.rule, reading.unit, reading.width]).encode()).hexdigest()
-        return self.folder / f"{reading.unit}-{rule[:16]}.npy"
+        rule = hashlib.sha256(json.dumps([spec.rule, spec.unit, spec.width]).encode()).hexdigest()
+        return self.folder / f"{spec.unit}-{rule[:16]}.npy"
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -111,29 +114,29 @@ class Store:
         finally:
             lock.release()
 
-    def _bytes(self, reading: Reading) -> int:
-        return math.prod(self.shape(reading)) * self.dtype.itemsize
+    def _bytes(self, spec: FeatureSpec) -> int:
+        return math.prod(self.shape(spec)) * self.dtype.itemsize
 
-    def _whole(self, reading: Reading) -> bool:
+    def _whole(self, spec: FeatureSpec) -> bool:
         """Whether the file is there as it was written: shape, size and checksum."""
-        path = self.path(reading)
+        path = self.path(spec)
         try:
             note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            same = note["shape"] == list(self.shape(reading)) and note["bytes"] == path.stat().st_size
-            return same and note["xxh3"] == checksum(path)
+            same = note["shape"] == list(self.shape(spec)) and note["bytes"] == path.stat().st_size
+            return same and note["xxh3"] == known_checksum(path)
         except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
             return False
 
-    def _mapped(self, reading: Reading) -> np.ndarray:
+    def _mapped(self, spec: FeatureSpec) -> np.ndarray:
         # Mapped copy-on-write: torch wants arrays that could be written to, and the file must stay as it is.
-        return np.load(self.path(reading), mmap_mode="c")
+        return np.load(self.path(spec), mmap_mode="c")
 
-    def _compute(self, missing: Mapping[Reading, Make]) -> None:
+    def _compute(self, missing: Mapping[FeatureSpec, Make]) -> None:
         self._clear()  # what a process left that was killed
         try:
-            for reading, array in self._encoded(missing).items():
+            for spec, array in self._encoded(missing).items():
                 array.flush()
-                self._finish(reading)
+                self._finish(spec)
         finally:
             self._clear()
 
@@ -141,12 +144,12 @@ class Store:
         for left in self.folder.glob("*.tmp"):
             left.unlink()
 
-    def _encoded(self, missing: Mapping[Reading, Make]) -> dict[Reading, np.memmap]:
+    def _encoded(self, missing: Mapping[FeatureSpec, Make]) -> dict[FeatureSpec, np.memmap]:
         """The arrays, filled by one pass of the encoder over the split."""
         rows = self.split.rows
-        size = sum(self._bytes(reading) for reading in missing)
-        arrays = {reading: self._new(reading) for reading in missing}
-        units = {reading.unit for reading in missing}
+        size = sum(self._bytes(spec) for spec in missing)
+        arrays = {spec: self._new(spec) for spec in missing}
+        units = {spec.unit for spec in missing}
         offsets = {unit: np.concatenate(([0], np.cumsum(unit_lengths(rows, unit)))) for unit in units}
         with tqdm(
             total=int(rows.lengths.sum()), unit=" word pieces", unit_scale=True, mininterval=1,
@@ -161,39 +164,36 @@ class Store:
     def _encode(
         self,
         step: Step,
-        missing: Mapping[Reading, Make],
-        arrays: Mapping[Reading, np.memmap],
+        missing: Mapping[FeatureSpec, Make],
+        arrays: Mapping[FeatureSpec, np.memmap],
         offsets: Mapping[Unit, np.ndarray],
     ) -> None:
         """Fill in the vectors of a batch."""
-        batch = to_device(self.split.rows.__getitems__(step), next(self.encoder.parameters()).device)
+        batch = self.split.rows.__getitems__(step).to(next(self.encoder.parameters()).device)
         with torch.inference_mode():
             output = self.encoder(
-                batch["input_ids"],
-                batch["attention_mask"],
-                batch["token_type_ids"],
-                batch["special_tokens_mask"],
+                batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.special_tokens_mask
             )
-            for reading, make in missing.items():
-                places = positions(offsets[reading.unit], step.rows)
-                arrays[reading][places] = make(output, batch).to("cpu", self.dtype).numpy()
+            for spec, make in missing.items():
+                places = positions(offsets[spec.unit], step.rows)
+                arrays[spec][places] = make(output, batch).to("cpu", self.dtype).numpy()
 
-    def _new(self, reading: Reading) -> np.memmap:
+    def _new(self, spec: FeatureSpec) -> np.memmap:
         """An array on disk whose place is taken: writing to a mapped file on a full disk kills the process."""
-        temporary = self.path(reading).with_suffix(".tmp")
+        temporary = self.path(spec).with_suffix(".tmp")
         dtype = np.dtype(str(self.dtype).removeprefix("torch."))
-        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=self.shape(reading))
+        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=self.shape(spec))
         if hasattr(os, "posix_fallocate"):
             with temporary.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
         return array
 
-    def _finish(self, reading: Reading) -> None:
-        path = self.path(reading)
+    def _finish(self, spec: FeatureSpec) -> None:
+        path = self.path(spec)
         temporary = path.with_suffix(".tmp")
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
-        note = {"shape": self.shape(reading), "bytes": temporary.stat().st_size, "xxh3": checksum(temporary)}
+        note = {"shape": self.shape(spec), "bytes": temporary.stat().st_size, "xxh3": checksum(temporary)}
         temporary.replace(path)
         write_atomically(path.with_suffix(".json"), json.dumps(note) + "\n")
 
@@ -219,9 +219,15 @@ def padded(array: Tensor, mask: Tensor, places: Tensor) -> Tensor:
     return out
 
 
-def to_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """The batch with its tensors on a device."""
-    return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in batch.items()}
+def known_checksum(path: Path) -> str:
+    """The file's checksum, computed once in a process for as long as its size and time of modification stay."""
+    status = path.stat()
+    return _checksum(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1024)
+def _checksum(path: Path, _size: int, _modified: int) -> str:
+    return checksum(path)
 
 
 def checksum(path: Path) -> str:

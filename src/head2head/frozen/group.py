@@ -19,10 +19,18 @@ from head2head.data.task import Task
 from head2head.errors import UserError
 from head2head.frozen.batches import Batches
 from head2head.frozen.features import Store
-from head2head.frozen.head_parts import Make, Reading, rest_of
-from head2head.frozen.member import Member, Schedule
+from head2head.frozen.frozen_run import FrozenRun, Schedule
+from head2head.frozen.head_parts import FeatureSpec, Make, trainable_head
 from head2head.frozen.progress import Progress
 from head2head.frozen.training import train
+from head2head.model.build import (
+    build_data,
+    build_head,
+    check_length,
+    checkpoint_of,
+    optimizer_settings,
+    targets_of,
+)
 from head2head.model.checkpoint import load_encoder
 from head2head.model.encoder import Encoder, NoPooler
 from head2head.model.finetuner import Diverged, FineTuner
@@ -32,35 +40,14 @@ from head2head.run.key import Identity, complete, identify
 from head2head.run.loggers import open_loggers
 from head2head.run.record import Parts, blank_result, conclude, count, last_line
 from head2head.run.result import Result, run_folder, write_result
-from head2head.run.run import (
-    build_head,
-    build_trainer,
-    check_length,
-    checkpoint_of,
-    load_data,
-    optimizer_settings,
-    quiet,
-    run,
-)
+from head2head.run.run import build_trainer, quiet, run
 
 Outcome = Result | Exception
 Head = SentenceHead | TokenHead
 
 
-def run_one(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
-    """`run.run`, on features.
-
-    Raises:
-        UserError, Diverged: as there.
-    """
-    ((_, outcome),) = run_bank([config], [overrides])
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
-
-
-def run_bank(configs: Sequence[dict[str, Any]], overrides: Sequence[Sequence[str]]) -> Iterator[tuple[int, Outcome]]:
-    """Train and score runs of one bank (see eligible.bank_of), and write a folder for each.
+def run_group(configs: Sequence[dict[str, Any]], overrides: Sequence[Sequence[str]]) -> Iterator[tuple[int, Outcome]]:
+    """Train and score runs of one group (see eligible.group_of), and write a folder for each.
 
     Yields:
         A run's number and its result, or what has kept it from having one: UserError, or Diverged in which case its
@@ -80,7 +67,8 @@ def run_bank(configs: Sequence[dict[str, Any]], overrides: Sequence[Sequence[str
     trainer = build_trainer(first["trainer"] | {"enable_progress_bar": False})  # checks what was asked for
     device = trainer.strategy.root_device
     dtype = torch.float64 if trainer.precision == "64-true" else torch.float32
-    data, gold = load_data(first, task, identities[0].seed)
+    data = build_data(first, task, identities[0].seed, ["train", *task.validation_splits])
+    targets = targets_of(data, task.validation_splits)
 
     heads, refused = built_heads(configs, identities)
     encoder, without_pooler = encoder_for(first, heads)
@@ -90,31 +78,30 @@ def run_bank(configs: Sequence[dict[str, Any]], overrides: Sequence[Sequence[str
     check_length(task, encoder)
     encoder = encoder.to(device, dtype)
 
-    members: dict[int, Member] = {}
+    runs: dict[int, FrozenRun] = {}
     for number, head in heads.items():
-        rest = rest_of(head.to(device, dtype), encoder)
-        if rest is None:  # a part of the user's own that stands between learned ones
+        trained = trainable_head(head.to(device, dtype), encoder)
+        if trained is None:  # a part of the user's own that stands between learned ones
             yield number, attempted(configs[number], overrides[number])
             continue
         settings = optimizer_settings(configs[number])
-        model = FineTuner(encoder, head, task.labels, task.metrics, gold, identities[number].seed, settings)
-        members[number] = Member(model, rest, identities[number].seed, settings)
-    if not members:
+        model = FineTuner(encoder, head, task.labels, task.metrics, targets, identities[number].seed, settings)
+        runs[number] = FrozenRun(model, trained, identities[number].seed, settings)
+    if not runs:
         return
-    batches = open_batches(first, task, data, encoder, members.values(), device)
+    batches = open_batches(first, task, data, encoder, runs.values(), device)
     schedule = schedule_of(trainer, batches["train"])
-    train(list(members.values()), batches, schedule, Progress(bool(first["trainer"]["enable_progress_bar"])))
-    spent = sum(sum(member.seconds.values()) for member in members.values())
-    bank = Bank(
-        data, device, batches["train"].steps, len(members), (time.perf_counter() - started - spent) / len(members)
-    )
-    for number, member in members.items():
-        yield number, written(configs[number], overrides[number], identities[number], member, bank)
+    train(list(runs.values()), batches, schedule, Progress(bool(first["trainer"]["enable_progress_bar"])))
+    spent = sum(sum(one.seconds.values()) for one in runs.values())
+    before = (time.perf_counter() - started - spent) / len(runs)
+    group = RunGroup(data, device, batches["train"].steps, len(runs), before)
+    for number, one in runs.items():
+        yield number, written(configs[number], overrides[number], identities[number], one, group)
 
 
 @dataclass(frozen=True)
-class Bank:
-    """What the runs of a bank have in common when they have been trained.
+class RunGroup:
+    """What the runs of a group have in common when they have been trained.
 
     epoch_steps: optimizer steps of an epoch.
     size: number of them.
@@ -136,7 +123,7 @@ def built_heads(
     refused: dict[int, Outcome] = {}
     for number, (config, identity) in enumerate(zip(configs, identities, strict=True)):
         try:
-            optimizer_settings(config)  # checked here, since nothing of a run may fail once the bank trains
+            optimizer_settings(config)  # checked here, since nothing of a run may fail once the group trains
             heads[number] = build_head(config, checkpoint_of(config), identity.task.num_outputs, identity.seed)
         except UserError as error:
             refused[number] = error
@@ -182,12 +169,12 @@ def frozen_encoder(config: dict[str, Any], heads: Any) -> Encoder:
 
 
 def open_batches(
-    config: dict[str, Any], task: Task, data: DataModule, encoder: Encoder, members: Any, device: torch.device
+    config: dict[str, Any], task: Task, data: DataModule, encoder: Encoder, runs: Any, device: torch.device
 ) -> dict[str, Batches]:
     """The features of the training and validation splits, computed where they are not there yet."""
-    wanted: dict[Reading, Make] = {}
-    for member in members:
-        wanted |= dict(zip(member.rest.readings, member.rest.made_by, strict=True))
+    wanted: dict[FeatureSpec, Make] = {}
+    for one in runs:
+        wanted |= dict(zip(one.head.specs, one.head.makers, strict=True))
     found = {}
     for split in ("train", *task.validation_splits):
         store = Store(
@@ -216,30 +203,30 @@ def schedule_of(trainer: pl.Trainer, batches: Batches) -> Schedule:
 
 
 def written(
-    config: dict[str, Any], overrides: Sequence[str], identity: Identity, member: Member, bank: Bank
+    config: dict[str, Any], overrides: Sequence[str], identity: Identity, one: FrozenRun, group: RunGroup
 ) -> Outcome:
-    """A trained member's folder, and its result."""
+    """A trained run's folder, and its result."""
     began = time.perf_counter()
-    parts = Parts(identity.task, bank.data, member.model)
+    parts = Parts(identity.task, group.data, one.model, stream=f"{group.device.type} features")
     config = complete(config, identity.task)
     with run_folder(identity.parent, identity.name) as folder:
         (folder / "config.yaml").write_text(
             yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8"
         )
-        result = blank_result(config, overrides, identity, parts, bank.device)
-        result.parameters |= sizes(member.model)
-        result.folder, result.bank = str(folder), bank.size
+        result = blank_result(config, overrides, identity, parts, group.device)
+        result.parameters |= sizes(one.model)
+        result.folder, result.together = str(folder), group.size
         extra = instantiate(config["logger"]) if config["logger"] else None
-        spent = sum(member.seconds.values()) + bank.before
+        spent = sum(one.seconds.values()) + group.before
         try:
             with open_loggers(extra, folder, identity, config) as loggers:
-                replay(member, bank.epoch_steps, loggers)
-                if member.failed is not None:
-                    raise Diverged(member.failed)
-                seconds = member.seconds | {"total": spent + time.perf_counter() - began}
-                conclude(result, parts, folder, member.model.history[-1]["step"], bank.device, seconds, loggers)
+                replay(one, group.epoch_steps, loggers)
+                if one.failed is not None:
+                    raise Diverged(one.failed)
+                seconds = one.seconds | {"total": spent + time.perf_counter() - began}
+                conclude(result, parts, folder, one.model.history[-1]["step"], group.device, seconds, loggers)
         except Diverged as error:
-            result.failed, result.steps = str(error), member.losses[-1][0] if member.losses else 0
+            result.failed, result.steps = str(error), one.losses[-1][0] if one.losses else 0
             result.seconds = {"total": spent}
             write_result(result, folder)
             return error
@@ -248,15 +235,15 @@ def written(
     return result
 
 
-def replay(member: Member, epoch_steps: int, loggers: Sequence[Any]) -> None:
+def replay(one: FrozenRun, epoch_steps: int, loggers: Sequence[Any]) -> None:
     """Give the loggers what a run by Lightning's Trainer gives them while it trains."""
-    model = member.model
+    model = one.model
     points: list[tuple[int, dict[str, float]]] = [
-        (step - 1, {"train/loss": loss, "epoch": epoch}) for step, epoch, loss in member.losses
+        (step - 1, {"train/loss": loss, "epoch": epoch}) for step, epoch, loss in one.losses
     ]
     for point in model.history:
         values = {f"{split}/{name}": v for split, found in point["metrics"].items() for name, v in found.items()}
-        first = point["metrics"].get(next(iter(model.gold)))
+        first = point["metrics"].get(next(iter(model.targets)))
         score = {"score": first[model.metrics[0]]} if first else {}
         # Lightning counts a step and an epoch more for a validation that closes the training in mid-epoch.
         whole = point["step"] % epoch_steps == 0

@@ -19,18 +19,19 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from head2head.data.batching import Batch
 from head2head.model.encoder import Encoder
 from head2head.model.heads import Layer, SentenceHead, TokenHead
-from head2head.model.heads.heads import WORDS
+from head2head.model.heads.heads import WORDS, declares
 from head2head.model.heads.layers import Layers
 from head2head.model.output import EncoderOutput, EncoderSpec
 
 Unit = Literal["row", "word", "token"]
-Make = Callable[[EncoderOutput, Mapping[str, Any]], Tensor]
+Make = Callable[[EncoderOutput, Batch], Tensor]
 
 
 @dataclass(frozen=True)
-class Reading:
+class FeatureSpec:
     """One array of features.
 
     layers: numbers of the hidden states that it is made of.
@@ -47,33 +48,33 @@ class Reading:
     pooler: bool = False
 
 
-class Rest(nn.Module):
+class TrainableHead(nn.Module):
     """What is trained of a head: features -> logits. Its parameters are the head's own.
 
     Attributes:
-        readings: what it reads, in the order of forward's features.
-        made_by: for each of them the function that makes it of a batch: (B, width) for rows, (n, width) for
+        specs: the arrays that it reads, in the order of forward's features.
+        makers: for each of them the function that makes it of a batch: (B, width) for rows, (n, width) for
             the n words or tokens of the batch, row after row.
-        fixed_size: a row has one vector of each reading, so that rows of different runs can be stacked.
+        reads_rows: a row has one vector of each array.
     """
 
-    readings: Sequence[Reading]
-    made_by: Sequence[Make]
-    fixed_size = True
+    specs: Sequence[FeatureSpec]
+    makers: Sequence[Make]
+    reads_rows = True
 
     def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
         """(B, C) logits, or (B, W, C).
 
         Args:
-            features: (B, D) each, or (B, U, D) with padding behind, for U words or tokens.
+            features: (B, D) each, or (B, U, D) with padding after them, for U words or tokens.
             mask: (B, U), 1 where there is a word or token; None for rows.
             special: (B, U), 1 at special tokens; None where no tokens are read.
         """
         raise NotImplementedError
 
 
-class PooledRest(Rest):
-    """The classifier, behind a pool and layers that learn nothing."""
+class PooledClassifier(TrainableHead):
+    """The classifier, after a pool and layers that learn nothing."""
 
     def __init__(self, head: SentenceHead, encoder: Encoder):
         super().__init__()
@@ -83,44 +84,44 @@ class PooledRest(Rest):
         if head.pool.needs_pooler:
             rule.append(weights_hash(encoder.pooler))
         reads = frozenset(head.layers.reads)
-        self.readings = [Reading(reads, "row", width, json.dumps(rule), head.pool.needs_pooler)]
-        self.made_by = [functools.partial(pooled, head, head.layers)]
+        self.specs = [FeatureSpec(reads, "row", width, json.dumps(rule), head.pool.needs_pooler)]
+        self.makers = [functools.partial(pooled, head, head.layers)]
 
     def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
         return self.classifier(features[0])
 
 
-class MixedRest(Rest):
-    """Layers and classifier, behind a pool that is a sum over tokens."""
+class MixedClassifier(TrainableHead):
+    """Layers and classifier, after a pool that is a sum over tokens."""
 
     def __init__(self, head: SentenceHead, spec: EncoderSpec):
         super().__init__()
         self.layers, self.classifier, self.spec = head.layers, head.classifier, spec
         pool = described(head.pool)
-        self.readings = [
-            Reading(frozenset({i}), "row", spec.hidden_size, json.dumps([described(Layer(spec, i)), pool]))
+        self.specs = [
+            FeatureSpec(frozenset({i}), "row", spec.hidden_size, json.dumps([described(Layer(spec, i)), pool]))
             for i in head.layers.reads
         ]
-        self.made_by = [functools.partial(pooled, head, Layer(spec, i)) for i in head.layers.reads]
+        self.makers = [functools.partial(pooled, head, Layer(spec, i)) for i in head.layers.reads]
 
     def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
         states = {i: state.unsqueeze(1) for i, state in zip(self.layers.reads, features, strict=True)}
         return self.classifier(self.layers(as_output(self.spec, states))[:, 0])
 
 
-class WordRest(Rest):
-    """Layers and classifier of a token head, behind the rule that makes one vector of a word's pieces."""
+class WordHead(TrainableHead):
+    """Layers and classifier of a token head, after the rule that makes one vector of a word's pieces."""
 
-    fixed_size = False
+    reads_rows = False
 
     def __init__(self, head: TokenHead, spec: EncoderSpec):
         super().__init__()
         self.head, self.spec = head, spec
         rule = [head.subword, source_hash(TokenHead)]
-        self.readings = [
-            Reading(frozenset({i}), "word", spec.hidden_size, json.dumps([i, *rule])) for i in head.layers.reads
+        self.specs = [
+            FeatureSpec(frozenset({i}), "word", spec.hidden_size, json.dumps([i, *rule])) for i in head.layers.reads
         ]
-        self.made_by = [functools.partial(words, head, i) for i in head.layers.reads]
+        self.makers = [functools.partial(words, head, i) for i in head.layers.reads]
 
     def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
         assert mask is not None
@@ -128,43 +129,46 @@ class WordRest(Rest):
         return self.head.classify(self.head.layers(as_output(self.spec, states)), mask.bool())
 
 
-class TokenRest(Rest):
+class WholeHead(TrainableHead):
     """A whole sentence head, for pools that learn something."""
 
-    fixed_size = False
+    reads_rows = False
 
     def __init__(self, head: SentenceHead, spec: EncoderSpec):
         super().__init__()
         self.head, self.spec = head, spec
-        self.readings, self.made_by = zip(*(token_reading(spec, i) for i in head.layers.reads), strict=True)
+        self.specs, self.makers = zip(*(token_state(spec, i) for i in head.layers.reads), strict=True)
 
     def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
         states = dict(zip(self.head.layers.reads, features, strict=True))
         return self.head(as_output(self.spec, states, mask, special))
 
 
-def token_reading(spec: EncoderSpec, layer: int) -> tuple[Reading, Make]:
+def token_state(spec: EncoderSpec, layer: int) -> tuple[FeatureSpec, Make]:
     """A hidden state as it is, and what makes it of a batch."""
-    return Reading(frozenset({layer}), "token", spec.hidden_size, json.dumps(layer)), functools.partial(tokens, layer)
+    return FeatureSpec(frozenset({layer}), "token", spec.hidden_size, json.dumps(layer)), functools.partial(
+        tokens, layer
+    )
 
 
-def pooled(head: SentenceHead, layers: Layers, output: EncoderOutput, _batch: Mapping[str, Any]) -> Tensor:
+def pooled(head: SentenceHead, layers: Layers, output: EncoderOutput, _batch: Batch) -> Tensor:
     """(B, D): some layers, pooled."""
     return head.pooled(output, layers)
 
 
-def words(head: TokenHead, layer: int, output: EncoderOutput, batch: Mapping[str, Any]) -> Tensor:
+def words(head: TokenHead, layer: int, output: EncoderOutput, batch: Batch) -> Tensor:
     """(n, H): a vector for each word of a batch, row after row."""
-    places = batch["words"]
+    places = batch.words
+    assert places is not None
     return WORDS[head.subword](output.hidden_state(layer), places)[places[..., 1] > places[..., 0]]
 
 
-def tokens(layer: int, output: EncoderOutput, _batch: Mapping[str, Any]) -> Tensor:
+def tokens(layer: int, output: EncoderOutput, _batch: Batch) -> Tensor:
     """(n, H): a vector for each token of a batch, row after row."""
     return output.hidden_state(layer)[output.attention_mask.bool()]
 
 
-def rest_of(head: SentenceHead | TokenHead, encoder: Encoder) -> Rest | None:
+def trainable_head(head: SentenceHead | TokenHead, encoder: Encoder) -> TrainableHead | None:
     """What is trained of a head on a frozen encoder; None for a head that cannot be cut.
 
     Args:
@@ -172,13 +176,14 @@ def rest_of(head: SentenceHead | TokenHead, encoder: Encoder) -> Rest | None:
     """
     learns = {name: any(True for _ in part.parameters()) for name, part in head.named_children()}
     if isinstance(head, TokenHead):
-        return WordRest(head, encoder.spec) if head.layers.linear else None
+        return WordHead(head, encoder.spec) if declares(head.layers, "linear") else None
     fixed = not learns["pool"] and known(head.pool)
-    if fixed and head.pool.linear and head.layers.linear and len(head.layers.reads) > 1:
-        return MixedRest(head, encoder.spec)
+    sums = declares(head.pool, "linear") and declares(head.layers, "linear")
+    if fixed and sums and len(head.layers.reads) > 1:
+        return MixedClassifier(head, encoder.spec)
     if fixed and not learns["layers"] and known(head.layers):
-        return PooledRest(head, encoder)
-    return None if head.pool.needs_pooler else TokenRest(head, encoder.spec)
+        return PooledClassifier(head, encoder)
+    return None if head.pool.needs_pooler else WholeHead(head, encoder.spec)
 
 
 def as_output(

@@ -1,15 +1,15 @@
-"""What a bank shows while it trains: a bar in a terminal, a line an epoch elsewhere."""
+"""What a group of runs shows while it trains: a bar in a terminal, a line an epoch elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from tqdm import tqdm
 
-from head2head.frozen.member import Member
+from head2head.frozen.frozen_run import FrozenRun
 
 
 class Progress:
@@ -21,30 +21,27 @@ class Progress:
 
     def __init__(self, shown: bool = True):
         self.shown, self.bar = shown, shown and sys.stderr.isatty()
+        self.runs = 0
 
     @contextlib.contextmanager
     def over(self, steps: int, runs: int) -> Iterator[None]:
-        """While the bank trains; `steps` of all its groups."""
-        self.started = time.perf_counter()
+        """While a group trains; `steps` of all its runs."""
+        self.started, self.runs = time.perf_counter(), runs
         with tqdm(total=steps, unit=" steps", disable=not self.bar, desc=f"training {runs} frozen runs") as self._tqdm:
             yield
 
-    def step(self) -> None:
-        """A step of a group is done."""
-        self._tqdm.update()
+    def step(self, number: int = 1) -> None:
+        """Some steps are done."""
+        self._tqdm.update(number)
 
-    def validated(self, members: Sequence[Member]) -> None:
-        """A group has been scored."""
-        if not self.shown or self.bar:
+    def validated(self, run: FrozenRun) -> None:
+        """A run has been scored. Of several runs the last lines alone tell: theirs come when all are trained."""
+        if not self.shown or self.bar or self.runs > 1 or run.failed is not None:
             return
-        seconds = time.perf_counter() - self.started
-        told = [member for member in members if member.failed is None]
-        if not told:
-            return
-        first, last = told[0], told[0].model.history[-1]
-        what = f"{len(told)} runs"
-        if len(members) == 1:
-            name = first.model.metrics[0]
-            scores = [f"{split} {name} {values[name]:.4f}" for split, values in last["metrics"].items()]
-            what = ", ".join([*(f"loss {loss:.4f}" for _, _, loss in first.losses[-1:]), *scores])
-        print(f"epoch {last['epoch']}, step {last['step']}: {what} ({seconds:.0f} s)", flush=True)
+        last, name = run.model.history[-1], run.model.metrics[0]
+        scores = [f"{split} {name} {values[name]:.4f}" for split, values in last["metrics"].items()]
+        what = ", ".join([*(f"loss {loss:.4f}" for _, _, loss in run.losses[-1:]), *scores])
+        print(
+            f"epoch {last['epoch']}, step {last['step']}: {what} ({time.perf_counter() - self.started:.0f} s)",
+            flush=True,
+        )

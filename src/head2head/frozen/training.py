@@ -1,4 +1,4 @@
-"""The bank: many heads, seeds and learning rates trained on the same features, each as if alone."""
+"""Many heads, seeds and learning rates trained on the same features, one after another."""
 
 from __future__ import annotations
 
@@ -7,100 +7,75 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 
-import torch
-from torch import Tensor
-
 from head2head.frozen.batches import Batches
-from head2head.frozen.ensemble import Stacked, can_be_stacked, shape_of
-from head2head.frozen.member import Member, Schedule
+from head2head.frozen.frozen_run import FrozenRun, Schedule
 from head2head.frozen.progress import Progress
-from head2head.frozen.single import Alone
+from head2head.frozen.single import SingleHead
 from head2head.model.finetuner import CHECK_EVERY
 
-LARGEST = 128  # runs in a stack: more save nothing, and need more memory
 
-
-def train(
-    members: Sequence[Member],
-    batches: Mapping[str, Batches],
-    schedule: Schedule,
-    progress: Progress,
-) -> None:
-    """Train and score all members. A member that diverges has `failed` set; the others go on.
+def train(runs: Sequence[FrozenRun], batches: Mapping[str, Batches], schedule: Schedule, progress: Progress) -> None:
+    """Train and score all runs. One that diverges has `failed` set, and ends; the others go on.
 
     Args:
         batches: "train", and the validation splits.
     """
-    groups = [Alone(m[0], schedule) if isinstance(m, tuple) else Stacked(m, schedule) for m in grouped(members)]
-    with progress.over(len(groups) * schedule.steps, len(members)):
-        for group in groups:
-            _train(group, batches, schedule, progress)
+    with progress.over(len(runs) * schedule.steps, len(runs)):
+        for run in runs:
+            train_one(run, batches, schedule, progress)
 
 
-def grouped(members: Sequence[Member]) -> list[list[Member] | tuple[Member]]:
-    """Lists of members to be stacked, and one by one those that cannot be."""
-
-    def order(member: Member) -> tuple:
-        rest = member.rest
-        return shape_of(rest), repr(member.settings), [r.rule for r in rest.readings], member.seed
-
-    found: list[list[Member] | tuple[Member]] = []
-    for _, same in itertools.groupby(sorted(members, key=order), key=lambda member: shape_of(member.rest)):
-        group = list(same)
-        if can_be_stacked(group[0].rest):
-            found += [group[start : start + LARGEST] for start in range(0, len(group), LARGEST)]
-        else:
-            found += [(member,) for member in group]
-    return found
-
-
-def _train(group: Alone | Stacked, batches: Mapping[str, Batches], schedule: Schedule, progress: Progress) -> None:
-    started, validation = time.perf_counter(), 0.0
+def train_one(run: FrozenRun, batches: Mapping[str, Batches], schedule: Schedule, progress: Progress) -> None:
+    """Train and score one run."""
+    started = time.perf_counter()
+    trained = SingleHead(run, schedule)
     epochs = itertools.count() if schedule.epochs is None else range(schedule.epochs)
     step = 0
     for epoch in epochs:
-        for number in range(schedule.epoch_steps):
-            losses = group.step(batches["train"], epoch, number)
-            step += 1
-            if number % CHECK_EVERY == 0:
-                _check(group.members, losses, step - 1)
-            if schedule.log_every and step % schedule.log_every == 0:
-                for member, loss in zip(group.members, losses.tolist(), strict=True):
-                    member.losses.append((step, epoch, loss))
-            progress.step()
-            if step == schedule.steps:
-                break
-        for member in group.members:
-            rows = batches["train"].order(member.seed, epoch)[: number + 1]
-            member.model.tokens_seen += int(batches["train"].pieces(rows).sum())
-        began = time.perf_counter()
-        _validate(group, batches, epoch + 1, step)
-        validation += time.perf_counter() - began
-        progress.validated(group.members)
+        step = train_epoch(trained, batches["train"], epoch, step, progress)
+        if run.failed is None:
+            began = time.perf_counter()
+            validate(trained, batches, epoch + 1, step)
+            run.seconds["validation"] += time.perf_counter() - began
+            progress.validated(run)
+        if run.failed is not None or step == schedule.steps:
+            break
+    progress.step(schedule.steps - step)  # those that a run which failed does not take
+    run.seconds["train"] = time.perf_counter() - started - run.seconds["validation"]
+
+
+def train_epoch(trained: SingleHead, batches: Batches, epoch: int, step: int, progress: Progress) -> int:
+    """Train for an epoch, or until the last step, or until the loss is not finite.
+
+    Args:
+        step: number of those taken before.
+
+    Returns:
+        Number of the steps taken.
+    """
+    run, schedule = trained.run, trained.schedule
+    for number, rows in enumerate(batches.order(run.seed, epoch)):
+        loss = trained.step(batches, epoch, number)
+        step += 1
+        run.model.tokens_seen += int(batches.pieces(rows))
+        progress.step()
+        if number % CHECK_EVERY == 0 and not math.isfinite(value := loss.item()):
+            run.failed = f"the training loss is {value} at step {step - 1}; try a lower optimizer.lr"
+            break
+        if schedule.log_every and step % schedule.log_every == 0:
+            run.losses.append((step, epoch, loss.item()))
         if step == schedule.steps:
             break
-    group.finish()
-    train = time.perf_counter() - started - validation
-    for member in group.members:
-        member.seconds["train"] = train / len(group.members)
-        member.seconds["validation"] = validation / len(group.members)
+    return step
 
 
-def _check(members: Sequence[Member], losses: Tensor, step: int) -> None:
-    if torch.isfinite(losses).all():
+def validate(trained: SingleHead, batches: Mapping[str, Batches], epoch: int, step: int) -> None:
+    """Score the validation splits."""
+    model = trained.run.model
+    try:
+        for split, targets in model.targets.items():
+            model.logits[split] = trained.predict(batches[split], targets.num_predictions)
+    except FloatingPointError:
+        trained.run.failed = f"the model's outputs are not finite at step {step}; try a lower optimizer.lr"
         return
-    for member, loss in zip(members, losses.tolist(), strict=True):
-        if not math.isfinite(loss) and member.failed is None:
-            member.failed = f"the training loss is {loss} at step {step}; try a lower optimizer.lr"
-
-
-def _validate(group: Alone | Stacked, batches: Mapping[str, Batches], epoch: int, step: int) -> None:
-    for split, gold in group.members[0].model.gold.items():
-        found, finite = group.predict(batches[split], gold.units)
-        for member, logits, well in zip(group.members, found, finite, strict=True):
-            member.model.logits[split] = logits
-            if not well and member.failed is None:
-                member.failed = f"the model's outputs are not finite at step {step}; try a lower optimizer.lr"
-    for member in group.members:
-        if member.failed is None:
-            member.model.history.append({"epoch": epoch, "step": step, "metrics": member.model.scores()})
+    model.history.append({"epoch": epoch, "step": step, "metrics": model.scores()})

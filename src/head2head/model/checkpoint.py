@@ -24,6 +24,14 @@ from head2head.model.output import EncoderSpec, Needs
 
 HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[\w.-]+)?", re.ASCII)
 
+# What an encoder with random weights must say of itself; the rest is as in BertConfig.
+SIZES = frozenset({"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"})
+# What the families call the dropout of layers and attention: BERT and most; DistilBERT; ModernBERT.
+DROPOUTS = (
+    *("hidden_dropout_prob", "attention_probs_dropout_prob"),
+    *("dropout", "attention_dropout", "embedding_dropout", "mlp_dropout"),
+)
+
 
 @dataclass(frozen=True)
 class Package:
@@ -58,11 +66,29 @@ class Checkpoint:
     name: hub id or local folder.
     revision: branch, tag or commit on the hub.
     config: BertConfig fields of an encoder with random weights (seed 0) instead of a checkpoint.
+    dropout: probability in the layers and in attention; None: the checkpoint's own. As in transformers, it is the
+        default of what is dropped out before a classifier, too, unless the checkpoint has a number for that.
+
+    Raises:
+        UserError: `config` stands beside the name of a checkpoint or lacks sizes, or `dropout` is no probability.
     """
 
     name: str
     revision: str | None = None
     config: Mapping[str, Any] | None = None
+    dropout: float | None = None
+
+    def __post_init__(self) -> None:
+        p = self.dropout
+        if p is not None and (not isinstance(p, (int, float)) or isinstance(p, bool) or not 0 <= p < 1):
+            raise UserError(f"encoder.dropout={p}: a probability, 0 or above and below 1")
+        if self.config is None:
+            return
+        if "/" in self.name or Path(self.name).is_dir() or SIZES - set(self.config):
+            raise UserError(
+                f"encoder.config would make random weights of encoder.name={self.name}, with BERT's sizes where it "
+                "gives none; for another dropout write encoder.dropout=P; for random weights take encoder=random-tiny"
+            )
 
     def path(self) -> str:
         """Folder or hub id to load from: the installed package that holds the same weights, if there is one.
@@ -100,15 +126,31 @@ class Checkpoint:
             UserError: there is none within reach, or `config` has a field or value that cannot be.
         """
         if self.config is not None:
-            return random_config(self.config)
-        return self.fetch(AutoConfig.from_pretrained)
+            return random_config(self.config, **self.dropouts(BertConfig()))
+        config = self.fetch(AutoConfig.from_pretrained)
+        for name, value in self.dropouts(config).items():
+            setattr(config, name, value)
+        return config
+
+    def dropouts(self, config: Any) -> dict[str, float]:
+        """`dropout` under the names that a family's configuration has for it; empty where it is None.
+
+        Raises:
+            UserError: it has none of them.
+        """
+        if self.dropout is None:
+            return {}
+        names = [name for name in DROPOUTS if name in config.to_dict()]
+        if not names:
+            raise UserError(f"encoder.dropout={self.dropout}: not to be set in {config.model_type} encoders")
+        return dict.fromkeys(names, float(self.dropout))
 
     def tokenizer(self, words: bool = False) -> PreTrainedTokenizerBase:
         """The checkpoint's tokenizer; the built-in word pieces for an encoder with random weights.
 
         Args:
             words: it will be given words one by one, for a token task. Byte-level BPE (RoBERTa, ModernBERT)
-                writes a word behind a blank with other pieces than one without: each word gets its blank.
+                encodes a word that follows a blank differently from one that does not: each word gets its blank.
 
         Raises:
             UserError: there is none within reach, or the encoder has fewer embeddings than it has pieces.
@@ -163,7 +205,7 @@ def load_encoder(
         UserError: no such checkpoint; or it lacks weights, the pooler's for instance.
     """
     if checkpoint.config is not None:
-        config = random_config(checkpoint.config, attn_implementation=attention)
+        config = random_config(checkpoint.config, attn_implementation=attention, **checkpoint.dropouts(BertConfig()))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = BertModel(config)
@@ -176,7 +218,9 @@ def load_encoder(
         "attn_implementation": attention,
         "output_loading_info": True,
     }
-    if checkpoint.model_config().model_type in STACKED - {"distilbert", "electra"}:
+    found = checkpoint.model_config()
+    options |= checkpoint.dropouts(found)
+    if found.model_type in STACKED - {"distilbert", "electra"}:
         options["add_pooling_layer"] = needs.pooler
     model, info = checkpoint.fetch(AutoModel.from_pretrained, **options)
     missing = {name for name in info["missing_keys"] if needs.pooler or not name.startswith("pooler.")}
@@ -213,7 +257,7 @@ def random_config(fields: Mapping[str, Any], **options: Any) -> BertConfig:
         if type(known[name]) is int and type(value) is int and value < min(1, known[name]):
             raise UserError(f"encoder.config: {name}={value}: {min(1, known[name])} or above")
     try:
-        config = BertConfig(**fields, **options)
+        config = BertConfig(**{**fields, **options})
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             BertModel(config)  # checks what the configuration does not
     except (TypeError, ValueError, KeyError, AssertionError, StrictDataclassError) as error:

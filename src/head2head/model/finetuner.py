@@ -12,31 +12,30 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 from torch import Tensor
-from torch.nn.functional import cross_entropy, mse_loss
 
-from head2head.data.batching import IGNORED
+from head2head.data.batching import Batch
 from head2head.errors import UserError
 from head2head.metrics import score
 from head2head.model.encoder import Encoder
 from head2head.model.heads import SentenceHead, TokenHead
-from head2head.model.optimizer import OptimizerSettings, build_optimizer, can_fuse, clip_in_step
-from head2head.seeds import derive
+from head2head.model.optimizer import OptimizerSettings, build_optimizer
+from head2head.model.step import SCALES_GRADIENTS, can_fuse, clip_in_step, loss_sum, seed_dropout
 
 PROGRESS = ("history", "tokens_seen", "validation_seconds")  # attributes that a checkpoint keeps
 CHECK_EVERY = 10  # steps between looks at the loss, each of which makes a GPU wait
 
 
 @dataclass(frozen=True)
-class Gold:
+class Targets:
     """What a split's predictions are held against.
 
     labels: (N,) numbers of the labels, or values; None where they are not known.
-    units: number N of predictions: sentences or words.
+    num_predictions: number N of them: one for each text, or word.
     sentences: token tasks: words of each sentence.
     """
 
     labels: np.ndarray | None
-    units: int
+    num_predictions: int
     sentences: np.ndarray | None = None
 
 
@@ -46,7 +45,7 @@ class FineTuner(pl.LightningModule):
     Args:
         labels: names of the labels; empty for regression.
         metrics: names of the metrics, the primary one first.
-        gold: validation splits in the order of their dataloaders.
+        targets: of the validation splits, in the order of their dataloaders.
         seed: of the dropout stream, which is set anew before each step from (seed, step), so that it
             does not depend on what ran before.
 
@@ -61,13 +60,13 @@ class FineTuner(pl.LightningModule):
         head: SentenceHead | TokenHead,
         labels: Sequence[str],
         metrics: Sequence[str],
-        gold: Mapping[str, Gold],
+        targets: Mapping[str, Targets],
         seed: int,
         optimizer: OptimizerSettings | None = None,
     ):
         super().__init__()
         self.encoder, self.head = encoder, head
-        self.labels, self.metrics, self.gold, self.seed = list(labels), list(metrics), dict(gold), seed
+        self.labels, self.metrics, self.targets, self.seed = list(labels), list(metrics), dict(targets), seed
         self.optimizer_settings = optimizer or OptimizerSettings()
         self.history: list[dict[str, Any]] = []
         self.logits: dict[str, np.ndarray] = {}
@@ -76,42 +75,30 @@ class FineTuner(pl.LightningModule):
         self._step_loss: Tensor | float = 0.0
         self._found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
 
-    def forward(self, batch: Mapping[str, Any]) -> Tensor:
-        """(B, C) logits, or (B, W, C) from a token head; see TokenizedRows for the batch, and RowsWithStates."""
+    def forward(self, batch: Batch) -> Tensor:
+        """(B, C) logits, or (B, W, C) from a token head."""
         output = self.encoder(
-            batch["input_ids"],
-            batch["attention_mask"],
-            batch["token_type_ids"],
-            batch["special_tokens_mask"],
-            batch.get("states"),
+            batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.special_tokens_mask, batch.states
         )
         if isinstance(self.head, TokenHead):
-            return self.head(output, batch["words"])
+            assert batch.words is not None
+            return self.head(output, batch.words)
         return self.head(output)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Sum over the batch's labels of the cross-entropy, or of the squared error for regression."""
-        logits = logits if logits.dtype == torch.float64 else logits.float()
-        if self.labels:
-            return cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="sum")
-        unknown = labels.isnan()
-        values = logits.squeeze(-1)
-        return mse_loss(values.masked_fill(unknown, 0), labels.nan_to_num(0).to(values.dtype), reduction="sum")
+        return loss_sum(logits, labels, regression=not self.labels)
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        seed = derive(self.seed, "dropout", self.current_epoch, batch_idx, self.global_rank)
-        # torch.manual_seed asks every kind of accelerator, which takes a millisecond where there is none.
-        if self.device.type == "cpu":
-            torch.default_generator.manual_seed(seed)
-        else:
-            torch.manual_seed(seed)
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        seed_dropout(self.device, self.seed, self.current_epoch, batch_idx, self.global_rank)
 
-    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         # The step's loss is the mean over all its labels, wherever they lie. Lightning averages gradients
         # over ranks and divides by the number of accumulated batches: undo both.
         accumulate = self.trainer.accumulate_grad_batches
-        share = self.loss(self(batch), batch["labels"]) * self.trainer.world_size / max(batch["labels_in_step"], 1)
-        self.tokens_seen += batch["tokens"]
+        assert batch.labels is not None
+        share = self.loss(self(batch), batch.labels) * self.trainer.world_size / max(batch.labels_in_step, 1)
+        self.tokens_seen += batch.tokens
         self._step_loss = self._step_loss + share.detach()
         if (batch_idx + 1) % accumulate == 0:
             # Lightning takes a millisecond for a value that it then writes only every so many steps.
@@ -127,16 +114,16 @@ class FineTuner(pl.LightningModule):
     def on_validation_start(self) -> None:
         self._validation_started = time.perf_counter()
 
-    def validation_step(self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
-        split = list(self.gold)[dataloader_idx]
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        split = list(self.targets)[dataloader_idx]
         logits = self(batch).float()
-        units = batch["units"]
-        kept = units >= 0
-        self._found.setdefault(split, []).append((units[kept].cpu().numpy(), logits[kept].cpu().numpy()))
+        kept = batch.prediction_ids >= 0
+        numbers = batch.prediction_ids[kept].cpu().numpy()
+        self._found.setdefault(split, []).append((numbers, logits[kept].cpu().numpy()))
 
     def on_validation_epoch_end(self) -> None:
-        for split, gold in self.gold.items():
-            self.logits[split] = self._gathered(split, gold.units)
+        for split, targets in self.targets.items():
+            self.logits[split] = self._gathered(split, targets.num_predictions)
         metrics = self.scores()
         self._found.clear()
         # The closing validation of a run that ends within an epoch comes after Lightning has counted it.
@@ -147,20 +134,20 @@ class FineTuner(pl.LightningModule):
             primary = self.metrics[0]
             for name, value in values.items():
                 self.log(f"{split}/{name}", value, prog_bar=name == primary, rank_zero_only=True)
-                if (split, name) == (next(iter(self.gold)), primary):
+                if (split, name) == (next(iter(self.targets)), primary):
                     self.log("score", value, rank_zero_only=True)  # what sweeps maximise
 
-    def _gathered(self, split: str, units: int) -> np.ndarray:
+    def _gathered(self, split: str, count: int) -> np.ndarray:
         """(N, C) logits of the split from all batches and ranks, in the order of the data."""
         found = self._found.get(split, [])
         if self.trainer.world_size > 1:
             shares: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(shares, found)
             found = [pair for share in shares for pair in share]
-        logits = np.full((units, found[0][1].shape[-1]), np.nan, dtype=np.float32)
+        logits = np.full((count, found[0][1].shape[-1]), np.nan, dtype=np.float32)
         predicted = sum(len(numbers) for numbers, _ in found)
-        if isinstance(self.head, SentenceHead) and predicted != units:
-            raise RuntimeError(f"{split}: {predicted} of {units} texts were predicted; a score would be of a part")
+        if isinstance(self.head, SentenceHead) and predicted != count:
+            raise RuntimeError(f"{split}: {predicted} of {count} texts were predicted; a score would be of a part")
         for numbers, values in found:
             if not np.isfinite(values).all():
                 raise Diverged(
@@ -172,9 +159,9 @@ class FineTuner(pl.LightningModule):
     def scores(self) -> dict[str, dict[str, float]]:
         """Metrics of the last validation's splits that have labels."""
         return {
-            split: score(self.metrics, self.labels, self.predictions(split), gold.labels, gold.sentences)
-            for split, gold in self.gold.items()
-            if gold.labels is not None
+            split: score(self.metrics, self.labels, self.predictions(split), targets.labels, targets.sentences)
+            for split, targets in self.targets.items()
+            if targets.labels is not None
         }
 
     def predictions(self, split: str) -> np.ndarray:
@@ -198,7 +185,7 @@ class FineTuner(pl.LightningModule):
             self.head,
             self.optimizer_settings,
             int(self.trainer.estimated_stepping_batches),
-            fused=can_fuse(self.trainer.precision, self.trainer.gradient_clip_algorithm == "value"),
+            fused=can_fuse(self.trainer.precision, self.device, self.trainer.gradient_clip_algorithm == "value"),
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -211,7 +198,8 @@ class FineTuner(pl.LightningModule):
         plugin = self.trainer.precision_plugin
         # Gradients of single precision, whole, and not scaled.
         plain = type(plugin) is Precision or (type(plugin) is MixedPrecision and plugin.scaler is None)
-        if plain and gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
+        scales = plain and self.device.type in SCALES_GRADIENTS
+        if scales and gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
             clip_in_step(optimizer, gradient_clip_val)
         else:
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
-from torch.nn.utils import get_total_norm
-from torch.optim import AdamW, Optimizer
+from torch.optim import AdamW
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import get_scheduler
 
@@ -59,7 +58,16 @@ class OptimizerSettings:
 
 
 def parameter_groups(encoder: Encoder, head: nn.Module, settings: OptimizerSettings) -> list[dict]:
-    """Every trainable parameter once, grouped by learning rate and weight decay."""
+    """Every trainable parameter once, grouped by learning rate and weight decay.
+
+    Raises:
+        UserError: layers of the encoder cannot be told apart, and shall have rates of their own.
+    """
+    if settings.layer_decay != 1 and encoder.frozen is not True and encoder.depth and not encoder.layers:
+        raise UserError(
+            f"optimizer.layer_decay={settings.layer_decay}: {encoder.family} encoders have no plain stack of layers "
+            "to give rates to; leave it at 1"
+        )
     depth_of = {id(p): i + 1 for i, layer in enumerate(encoder.layers) for p in layer.parameters()}
     top = len(encoder.layers) + 1
     if encoder.layers:
@@ -98,7 +106,7 @@ def build_optimizer(
     """AdamW over the parameter groups, and its schedule, stepped once an optimizer step.
 
     Raises:
-        UserError: nothing is left to train.
+        UserError: nothing is left to train, or layer_decay cannot be applied.
     """
     return optimizer_over(parameter_groups(encoder, head, settings), settings, total_steps, fused)
 
@@ -118,21 +126,3 @@ def optimizer_over(
     name = settings.schedule if settings.schedule != "constant" else "constant_with_warmup"
     warmup = math.ceil(settings.warmup_ratio * total_steps)
     return optimizer, get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=total_steps)
-
-
-def can_fuse(precision: str, clips_values: bool = False) -> bool:
-    """Whether the fused kernel can be used: not where Lightning clips, which it refuses to do for this kernel under
-    mixed precision; `clip_in_step` does it where gradients are clipped by their norm and not scaled.
-
-    Args:
-        clips_values: gradients are clipped element by element.
-    """
-    return not (precision == "16-mixed" or ("mixed" in precision and clips_values))
-
-
-def clip_in_step(optimizer: Optimizer, max_norm: float) -> None:
-    """What clip_grad_norm_ does to float32 gradients, left to the next step of a fused optimizer, which has to read
-    them anyway: it divides gradients by its attribute `grad_scale`.
-    """
-    norm = get_total_norm([p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None])
-    optimizer.grad_scale = ((norm + 1e-6) / max_norm).clamp(min=1)  # type: ignore[attr-defined]

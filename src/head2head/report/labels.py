@@ -29,8 +29,8 @@ class Labels:
 def label(results: Sequence[Result], flat: Sequence[Mapping[str, str]]) -> Labels:
     """Name the runs.
 
-    A task's own setting that differs between runs of the task is written behind that task. Any other setting
-    is written behind the head, unless the task alone, or what is already written, decides it. Where every
+    A task's own setting that differs between runs of the task is appended to that task's label. Any other setting
+    is appended to the head's label, unless the task alone, or what is already written, decides it. Where every
     head has one value a task (as after tuning each), rows stay whole and a remark says so.
 
     Args:
@@ -66,6 +66,12 @@ def varying(results: Sequence[Result], flat: Sequence[Mapping[str, str]]) -> dic
         if len(set(values)) > 1 and _compared(name):
             found[name] = values
     return found
+
+
+def shared(flat: Sequence[Mapping[str, str]]) -> list[tuple[str, str]]:
+    """Settings that can change a result and have one value in all runs, with that value; sorted by name."""
+    common = set.intersection(*(set(settings.items()) for settings in flat))
+    return sorted((name, value) for name, value in common if name.partition(".")[0] not in NOT_IN_KEY)
 
 
 def settings_of(result: Result) -> dict[str, str]:
@@ -107,7 +113,7 @@ def _numbered(name: str, value: str) -> tuple[str, float, str]:
 
 def _compared(name: str) -> bool:
     first, _, rest = name.partition(".")
-    if first in NOT_IN_KEY or first in ("head", "seed") or name in NOT_COMPARED:
+    if first in NOT_IN_KEY or first in ("head", "seed", "fold", "repeat") or name in NOT_COMPARED:
         return False
     return not (first == "trainer" and rest in TRAINER_NOT_IN_KEY)
 
@@ -119,7 +125,7 @@ def _decided(values: Sequence[str], *by: Sequence[str]) -> bool:
 
 
 def _where_it_varies(tasks: Sequence[str], name: str, values: Sequence[str]) -> list[str]:
-    """The labels of tasks, with a setting behind those whose runs differ in it."""
+    """The labels of tasks, with a setting appended to those whose runs differ in it."""
     of_task: dict[str, set[str]] = {}
     for task, value in zip(tasks, values, strict=True):
         of_task.setdefault(task, set()).add(value)

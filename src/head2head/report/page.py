@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,23 +11,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from head2head.files import write_atomically
-from head2head.report import comparison_tables as tables
+from head2head.report import tables
 from head2head.report.analysis import Analysis
-from head2head.report.answer import answer
-from head2head.report.plots import draw
-from head2head.report.plots.figure import Plot, inline
+from head2head.report.formats import Cell, Table
+from head2head.report.headline import headline
+from head2head.report.labels import shared
+from head2head.report.plots import FIGURE, draw
+from head2head.report.plots.drawing import Plot, inline
 from head2head.report.runs import Experiment
-from head2head.report.score_table import scores
-from head2head.report.table import Cell, Table
-from head2head.run.canonical import NOT_IN_KEY
 
 PAGE, PLOTS, SWEEP = "report.html", "plots", "sweep.yaml"
 TEMPLATE = "page.html.j2"
-# What figures are called, so that those of an earlier report can be told from a user's own files.
-FIGURE = re.compile(
-    r"((seeds|differences|critical_difference)(_sentence|_token)?|learning_curves|layer_weights|cost|setting_\w+)"
-    r"\.(svg|png)"
-)
 
 
 @dataclass(frozen=True)
@@ -77,15 +70,15 @@ def html(experiment: Experiment, analysis: Analysis, pictures: list[Picture], co
         lstrip_blocks=True,
     )
     sweep = experiment.folder / SWEEP
-    main = scores(analysis)
+    main = tables.scores(analysis)
     return environment.get_template(TEMPLATE).render(
         name=experiment.name,
-        answer=answer(analysis),
+        headline=headline(analysis),
         counts=_counts(analysis),
         main=main,
         pictures=pictures,
         comparisons=tables.comparisons(analysis) if len(analysis.comparisons) else None,
-        ranks=[table for over in analysis.over_tasks if (table := tables.ranks(over, analysis.options.alpha))],
+        ranks=[table for over in analysis.ranks if (table := tables.ranks(over, analysis.options.alpha))],
         examples=tables.examples(analysis),
         cautions=analysis.cautions,
         published=tables.published(analysis),
@@ -108,11 +101,10 @@ def failed_runs(experiment: Experiment) -> Table | None:
 
 def fixed_settings(experiment: Experiment) -> Table:
     """Settings that all runs share, but for those that cannot change a result."""
-    shared = set.intersection(*(set(settings.items()) for settings in experiment.settings))
     rows = [
         [Cell(name), Cell(value)]
-        for name, value in sorted(shared)
-        if name.partition(".")[0] not in NOT_IN_KEY and not name.endswith(("_target_", "_partial_"))
+        for name, value in shared(experiment.settings)
+        if not name.endswith(("_target_", "_partial_"))
     ]
     return Table("The same in every run.", ["setting", "value"], rows, words=2)
 

@@ -10,12 +10,9 @@ import pandas as pd
 
 from head2head.errors import UserError
 from head2head.files import write_atomically
-from head2head.report import comparison_tables as tables
-from head2head.report import formats
-from head2head.report.analyse import analyse
-from head2head.report.analysis import Analysis, Options
+from head2head.report import formats, tables
+from head2head.report.analysis import Analysis, Options, analyse
 from head2head.report.runs import Experiment, load
-from head2head.report.score_table import scores
 
 
 def report(name: str, options: Options, output: Path | None = None) -> list[Path]:
@@ -41,7 +38,7 @@ def report(name: str, options: Options, output: Path | None = None) -> list[Path
         files += page.write(experiment, analysis, folder, command(analysis))
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
-    formats.show(scores(analysis))
+    formats.show(tables.scores(analysis))
     for caution in analysis.cautions:
         print(f"- {caution}")
     for file in files:
@@ -70,11 +67,11 @@ def markdown(analysis: Analysis) -> str:
     parts = [
         f"# {analysis.experiment.name}",
         f"Made by `{command(analysis)}`.",
-        formats.markdown(scores(analysis)),
+        formats.markdown(tables.scores(analysis)),
     ]
     if len(analysis.comparisons):
         parts += ["## Differences", formats.markdown(tables.comparisons(analysis))]
-    for over in analysis.over_tasks:
+    for over in analysis.ranks:
         if (ranked := tables.ranks(over, analysis.options.alpha)) is not None:
             parts += [f"## {over.kind.capitalize()} heads over tasks", formats.markdown(ranked)]
     if (by_example := tables.examples(analysis)) is not None:
@@ -90,7 +87,7 @@ def markdown(analysis: Analysis) -> str:
 def latex(analysis: Analysis) -> str:
     """table.tex: the tables of scores, differences and published scores."""
     name = analysis.experiment.name
-    made = [formats.latex(scores(analysis), f"{name}-scores")]
+    made = [formats.latex(tables.scores(analysis), f"{name}-scores")]
     if len(analysis.comparisons):
         made.append(formats.latex(tables.comparisons(analysis), f"{name}-differences"))
     if (published := tables.published(analysis)) is not None:
@@ -104,7 +101,7 @@ def tidy(analysis: Analysis) -> pd.DataFrame:
     compared = analysis.comparisons[of_reference].rename(
         columns={"n": "n_pairs", "ci_low": "difference_ci_low", "ci_high": "difference_ci_high"}
     )
-    ranks = {head: rank for over in analysis.over_tasks for head, rank in over.ranks.items()}
+    ranks = {head: rank for over in analysis.ranks for head, rank in over.mean_ranks.items()}
     joined = analysis.cells.merge(compared, on=["task", "head"], how="left")
     return joined.assign(mean_rank=joined["head"].map(ranks))
 

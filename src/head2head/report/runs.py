@@ -11,12 +11,9 @@ from typing import Any
 import pandas as pd
 
 from head2head.errors import UserError, did_you_mean
-from head2head.experiments import Ledger, rank
+from head2head.experiments import RESULTS, folder_of, rank, results_file, with_file
 from head2head.report.labels import Labels, head_order, label, natural, settings_of
 from head2head.run.result import Result
-
-EXPERIMENTS = Path("experiments")
-RESULTS = "results.jsonl"
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,7 @@ class Experiment:
         score, best_score: primary metric on `split`, of the last and the best epoch; NaN of failed runs.
         failed: why, or None. stopped: why a run with a score ended early, or None.
         collapsed, above_baseline: False of failed runs.
+        stream: arithmetic and random masks of the run; "" where they were not recorded.
         baseline: the majority baseline's primary metric on `split`.
         """
         rows = [
@@ -74,13 +72,12 @@ def load(name: str) -> Experiment:
     Raises:
         UserError: no such experiment, no results yet, or a line that is no result.
     """
-    folder = EXPERIMENTS / name
-    path = folder / RESULTS
+    folder = folder_of(name)
     if not name or Path(name).name != name or not folder.is_dir():
-        known = sorted(found.parent.name for found in EXPERIMENTS.glob(f"*/{RESULTS}"))
-        hint = did_you_mean(name, known) if known else f"there is no {EXPERIMENTS}/NAME/{RESULTS} here"
+        known = with_file(RESULTS)
+        hint = did_you_mean(name, known) if known else f"there is no {folder_of('NAME') / RESULTS} here"
         raise UserError(f"unknown experiment {name!r}; {hint}")
-    found = [_finite(result) for result in Ledger(path).read().values()]
+    found = [_finite(result) for result in results_file(name).read().values()]
     if not found:
         raise UserError(f"{folder}: no results yet; `python sweep.py experiment={name}` makes them")
     settings = {result.key: settings_of(result) for result in found}
@@ -138,6 +135,7 @@ def _row(result: Result, task: str, head: str) -> dict[str, Any]:
         "key": result.key,
         "folder": result.folder,
         "device": result.device,
+        "stream": result.stream,
         "threads": result.threads,
         "git_commit": result.git_commit,
     }

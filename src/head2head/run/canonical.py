@@ -27,7 +27,7 @@ TRAINER_NOT_IN_KEY = frozenset(
 )
 # Settings that came after the keys were fixed, and the value under which a run is what it was before them. (A setting
 # whose value is null needs no entry: it is as good as not there.)
-SINCE: Mapping[str, Any] = {"task.pairs": "together", "head.standardize": False}
+SINCE: Mapping[str, Any] = {"task.pairs": "together", "task.leave_out_contained": False, "head.standardize": False}
 
 
 def canonical(config: Mapping[str, Any], places: frozenset[str]) -> dict[str, Any]:
@@ -40,6 +40,7 @@ def canonical(config: Mapping[str, Any], places: frozenset[str]) -> dict[str, An
     kept = {name: value for name, value in config.items() if name not in NOT_IN_KEY}
     if kept.get("fold") is None:
         kept = {name: value for name, value in kept.items() if name not in ("fold", "folds", "repeat")}
+        places |= {"leave_out_contained"}  # a rule for folds
     kept["task"] = without(config["task"], places)
     kept["trainer"] = without(config["trainer"], TRAINER_NOT_IN_KEY)
     kept["encoder"] = without(config["encoder"], {"lr"})  # the default of optimizer.lr, which is here itself

@@ -19,21 +19,35 @@ _PACKAGED = Path(__file__).parents[1] / "configs"
 CONFIGS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[3] / "configs"
 
 
+# Settings of earlier versions, and what to write instead.
+RETIRED = {
+    **dict.fromkeys(
+        ("cls_shortcut", "fast_dropout", "compiled_layers"),
+        "write speed=exact for the library's own layers and dropout",
+    ),
+    "frozen_features": "write speed=exact to keep nothing of a frozen encoder",
+    "cuda_graphs": "leave it out",
+}
+
+
 def folders() -> list[Path]:
-    """Where configurations are looked for: the package's own, then `configs/` in the working directory."""
+    """Where configurations are looked for: the package's own, then the user's: `configs/` in the working directory,
+    unless it has a train.yaml, as a checkout of head2head has, which may be another one than the package that runs."""
     own = Path.cwd() / "configs"
-    return [CONFIGS] if not own.is_dir() or own.samefile(CONFIGS) else [CONFIGS, own]
+    return [CONFIGS, own] if own.is_dir() and not (own / "train.yaml").is_file() else [CONFIGS]
 
 
 def options(group: str) -> dict[str, Path]:
     """The choices of a group (`head`, `head/pool`, `task` ...) and their files.
 
     Raises:
-        UserError: one of the user's own files has the name of a built-in one, which would hide it.
+        UserError: one of the user's own files has the name of a built-in one, but says something else.
     """
     found: dict[str, Path] = {}
     for folder in folders():
         for path in sorted((folder / group).glob("*.yaml")):
+            if path.stem in found and path.read_bytes() == found[path.stem].read_bytes():
+                continue
             if path.stem in found:
                 raise UserError(f"{path}: there is a built-in {group} of that name; give the file another name")
             found[path.stem] = path
@@ -70,6 +84,7 @@ def hydra_initialized() -> Iterator[None]:
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
+    register_resolvers()
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
@@ -128,7 +143,7 @@ def search_path() -> list[str]:
 
 
 def check_names(overrides: Sequence[str], several: bool = False) -> None:
-    """Check that each `group=choice` names an existing choice, and that a setting has one value.
+    """Check that each `group=choice` names an existing choice, that a setting has one value and is still there.
 
     Args:
         several: values may be several, as in a multirun.
@@ -140,6 +155,8 @@ def check_names(overrides: Sequence[str], several: bool = False) -> None:
     for text in overrides:
         override = _parse(text)
         group = override.get_key_element().lstrip("+~")
+        if group in RETIRED:
+            raise UserError(f"{group} is no setting any more; {RETIRED[group]}")
         if override.is_sweep_override() and not several:
             raise UserError(_several_values(text, group in known))
         if group in known and not override.is_delete():
@@ -155,7 +172,7 @@ class Setting:
     values: tuple[str, ...]
 
 
-def settings(overrides: Sequence[str]) -> list[Setting]:
+def taken_apart(overrides: Sequence[str]) -> list[Setting]:
     """Overrides taken apart.
 
     Raises:

@@ -13,7 +13,7 @@ from head2head.errors import UserError
 from head2head.files import write_atomically
 
 
-class Hyperband(pl.Callback):
+class HyperbandStopping(pl.Callback):
     """Stops a run as W&B's `early_terminate: hyperband` does (Li et al. 2018, with W&B's rule for runs that
     come one by one: each is held against all that have got as far).
 

@@ -12,6 +12,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from head2head.data.folds import Fold
 from head2head.data.task import Task
 from head2head.errors import UserError
 from head2head.files import sha256
@@ -55,7 +56,7 @@ def identify(config: dict[str, Any], task: Task | None = None) -> Identity:
         UserError: the head does not fit the task, or the data are not there.
     """
     check_numbers(config)
-    task = task or build_task(config)
+    task = held_out(config, task or build_task(config))
     check_pairing(config, task)
     config = complete(config, task)
     key = key_of(config, content(config, task), task.places)
@@ -138,6 +139,14 @@ def build_task(config: dict[str, Any]) -> Task:
         raise UserError(f"task: {error.__cause__ or error}") from error
 
 
+def held_out(config: Mapping[str, Any], task: Task) -> Task:
+    """The task as a run has it: without the training rows of its fold, which it is scored on."""
+    if config.get("fold") is None:
+        return task
+    fold = Fold(config["fold"], config["folds"], config["repeat"])
+    return task if task.fold == fold else task.with_fold(fold)
+
+
 def check_pairing(config: dict[str, Any], task: Task) -> None:
     """Sentence heads go with sentence tasks, token heads with token tasks.
 
@@ -160,15 +169,9 @@ def content(config: dict[str, Any], task: Task) -> dict[str, str]:
     Raises:
         UserError: a file is not there, or the task cannot be trained.
     """
-    sources = task.sources()
-    if "train" not in sources:
-        raise UserError(
-            f"task {task.name} has no training split; score a finished run on it: head2head evaluate --help"
-        )
-    found = {}
-    for split in ("train", *task.validation_splits):
-        source = sources[split]
-        found[split] = sha256(source) if isinstance(source, Path) else source
+    found = {
+        split: sha256(source) if isinstance(source, Path) else source for split, source in task.run_sources().items()
+    }
     folder = Path(str(config["encoder"]["name"]))
     if folder.is_dir():
         files = sorted(path for path in folder.rglob("*") if path.is_file())

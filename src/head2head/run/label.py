@@ -19,7 +19,7 @@ def head_label(head: dict[str, Any]) -> str:
     """A head's name in folders and tables, made of its parts and never of the file it started from.
 
     layers - pool (`ner` for token heads) - classifier, with `last` and `linear` left out, since they are
-    what everybody takes. A setting that differs from the part's own file is written behind it.
+    what everybody takes. A setting that differs from the part's own file is appended.
 
     >>> head_label({"layers": {"_target_": "...Layer", "index": -2}, "pool": {...mean}, "classifier": {...linear}})
     'second_to_last-mean'

@@ -34,12 +34,14 @@ class Parts:
     """What a run is made of.
 
     notes: what there is to know of how it came about.
+    stream: the arithmetic and the random masks that it uses.
     """
 
     task: Any
     data: DataModule
     model: FineTuner
     notes: tuple[str, ...] = ()
+    stream: str = ""
 
 
 def blank_result(
@@ -61,10 +63,10 @@ def blank_result(
         experiment=config["experiment"],
         baseline={
             name: majority_baseline(
-                model.metrics, model.labels, train.labels, gold.labels, train.sentences, gold.sentences
+                model.metrics, model.labels, train.labels, targets.labels, train.sentences, targets.sentences
             )
-            for name, gold in model.gold.items()
-            if gold.labels is not None
+            for name, targets in model.targets.items()
+            if targets.labels is not None
         },
         parameters={
             "head": count(model.head),
@@ -77,6 +79,7 @@ def blank_result(
         encoder=model.encoder.checkpoint_sha256,
         threads=torch.get_num_threads(),
         device=device_name(device),
+        stream=parts.stream,
         git_commit=git_commit(),
         versions={"python": platform.python_version()}
         | {
@@ -102,7 +105,8 @@ def conclude(
     """
     fill(result, parts, steps, device)
     for split in parts.task.validation_splits:
-        write_predictions(folder / f"predictions-{split}.parquet", parts.model, split)
+        rows = parts.task.row_numbers(split) if split == "fold" else None
+        write_predictions(folder / f"predictions-{split}.parquet", parts.model, split, rows)
     if result.config["save_model"]:
         save_weights(parts.model, folder / "model.safetensors")
     result.url = next((url for logger in loggers if (url := run_url(logger))), None)
@@ -140,14 +144,22 @@ def peak_memory(device: torch.device) -> int:
 
 
 def device_name(device: torch.device) -> str:
-    """Name of the accelerator that is used, else of the processor."""
+    """Name of the GPU that is used, or of the processor, of which Apple's GPU is a part: "mps (Apple M2)"."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    return processor() if device.type == "cpu" else f"{device.type} ({processor()})"
+
+
+def processor() -> str:
+    """Name of the machine's processor."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
+    if sys.platform == "darwin":  # platform.processor() says "arm"
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     return platform.processor() or platform.machine()
 
 
@@ -164,17 +176,24 @@ def git_commit() -> str | None:
     return commit + "+" * changed
 
 
-def write_predictions(path: Path, model: FineTuner, split: str) -> None:
+def write_predictions(path: Path, model: FineTuner, split: str, rows: np.ndarray | None = None) -> None:
     """A parquet table with a row a prediction (a text, or a word): `index`, `prediction`, `label` (where it
-    is known) and `logits` (null for a word without word pieces, which is predicted O)."""
-    logits, gold = model.logits[split], model.gold[split]
+    is known) and `logits` (null for a word without word pieces, which is predicted O).
+
+    Args:
+        rows: numbers of the split's texts or sentences in the file that it was taken from, for a column `row`, by which
+            the predictions of all folds can be put together.
+    """
+    logits, labels, sentences = model.logits[split], model.targets[split].labels, model.targets[split].sentences
     predictions = model.predictions(split)
     if model.labels:
         names = np.array(model.labels, dtype=object)
         predictions = names[predictions]
     columns: dict[str, Any] = {"index": np.arange(len(logits)), "prediction": predictions}
-    if gold.labels is not None:
-        columns["label"] = names[gold.labels] if model.labels else gold.labels
+    if rows is not None:
+        columns["row"] = rows if sentences is None else np.repeat(rows, sentences)
+    if labels is not None:
+        columns["label"] = names[labels] if model.labels else labels
     columns["logits"] = pa.array([None if math.isnan(row[0]) else row for row in logits], type=pa.list_(pa.float32()))
     pa.parquet.write_table(pa.table(columns), path)
 

@@ -46,6 +46,7 @@ class Result:
     peak_memory: bytes: of the process so far, or allocated on the GPU by this run when it trained there.
     truncated: split -> examples and words lost to `max_length`.
     folder: the run's folder, as `output_dir` gave it.
+    stream: the arithmetic and the random masks that were used; "" in results from before it was recorded.
     data, encoder: hashes of the splits' content and of the encoder's weights before training.
     """
 

@@ -31,6 +31,7 @@ TRAINING = {
     "head2head.data.datamodule",
     "head2head.frozen.cached_layers",
     "head2head.model.optimizer",
+    "head2head.model.step",
     "head2head.speed.packing",
     "head2head.seeds",
 }
@@ -57,12 +58,12 @@ class Resume(pl.Callback):
         self.path = folder / ".checkpoints" / f"{key}.ckpt"
         self.minutes = minutes
         self.seconds = 0.0
+        self._started = self._last = time.perf_counter()
         self._stamp = ""
         self._curves: list[dict[str, float]] = []
 
     def find(self, trainer: pl.Trainer, parts: Parts) -> Path | None:
         """The checkpoint to go on from, when training starts; None where there is none, or none that fits."""
-        self._started = self._last = time.perf_counter()
         if self.minutes is None:
             return None
         self._stamp = stamp(parts)
@@ -81,7 +82,12 @@ class Resume(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         trainer.strategy.checkpoint_io = CheckpointFile()
 
+    def elapsed(self) -> float:
+        """Seconds of training and validation so far, those up to the checkpoint included."""
+        return self.seconds + time.perf_counter() - self._started
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._started = self._last = time.perf_counter()
         # The curves so far went with the folder of the run that was killed.
         for row in self._curves:
             values = {name: value for name, value in row.items() if name != "step"}
@@ -101,8 +107,7 @@ class Resume(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        seconds = self.seconds + time.perf_counter() - self._started
-        checkpoint["run"] = {"stamp": self._stamp, "seconds": seconds, "curves": curves(trainer)}
+        checkpoint["run"] = {"stamp": self._stamp, "seconds": self.elapsed(), "curves": curves(trainer)}
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 import time
@@ -14,22 +13,15 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import yaml
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from head2head.data.datamodule import DataModule
-from head2head.data.task import Task
 from head2head.errors import UserError
-from head2head.frozen.cached_layers import lower_layers_once
-from head2head.model.checkpoint import Checkpoint, load_encoder
-from head2head.model.encoder import Encoder
-from head2head.model.finetuner import Diverged, FineTuner, Gold
-from head2head.model.heads import SentenceHead, TokenHead
-from head2head.model.optimizer import OptimizerSettings
+from head2head.model.build import build_data, build_model, targets_of
+from head2head.model.finetuner import Diverged
 from head2head.run import processes
-from head2head.run.early_stopping import Hyperband
+from head2head.run.early_stopping import HyperbandStopping
 from head2head.run.key import Identity, complete, identify
 from head2head.run.loggers import open_loggers
 from head2head.run.profiling import Profile
@@ -37,16 +29,16 @@ from head2head.run.progress import progress_callback
 from head2head.run.record import Parts, blank_result, conclude, last_line
 from head2head.run.result import Result, run_folder, write_result
 from head2head.run.resume import Resume
-from head2head.seeds import seeded
 from head2head.speed import apply as speed
 
 
-def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
+def run(config: dict[str, Any], overrides: Sequence[str] = (), callbacks: Sequence[pl.Callback] = ()) -> Result:
     """Train and score one head on one task with one seed, and write the run's folder.
 
     Args:
         config: the resolved configuration.
         overrides: what was typed, for the record.
+        callbacks: of Lightning's Trainer, beside the run's own.
 
     Raises:
         UserError: something that the user can put right; nothing is left behind.
@@ -57,12 +49,12 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
     identity = identify(config)
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
-    early = Hyperband(**config["early_terminate"], key=identity.key) if config["early_terminate"] else None
+    early = HyperbandStopping(**config["early_terminate"], key=identity.key) if config["early_terminate"] else None
     resume = Resume(Path(config["output_dir"]), identity.key, config["checkpoint_minutes"])
-    trainer = build_trainer(config["trainer"], [resume, *([early] if early else [])])
+    trainer = build_trainer(config["trainer"], [resume, *([early] if early else []), *callbacks])
     if trainer.global_rank > 0:
         parts = build_parts(config, identity, trainer)
-        fit(trainer, parts, resume, config)
+        fit(trainer, parts, resume, config["speed"] == "fast")
         sys.exit(0)  # the run is told by the first process
     with run_folder(identity.parent, identity.name) as folder:
         parts = build_parts(config, identity, trainer)
@@ -80,7 +72,7 @@ def run(config: dict[str, Any], overrides: Sequence[str] = ()) -> Result:
             if torch.cuda.is_available():
                 torch.cuda.reset_peak_memory_stats()
             try:
-                seconds = fit(trainer, parts, resume, config)
+                seconds = fit(trainer, parts, resume, config["speed"] == "fast")
             except Diverged as error:
                 result.failed = str(error)
                 result.steps = trainer.global_step
@@ -168,7 +160,7 @@ def build_trainer(settings: dict[str, Any], callbacks: Sequence[pl.Callback] = (
 
 
 def build_parts(config: dict[str, Any], identity: Identity, trainer: pl.Trainer | None = None) -> Parts:
-    """Encoder, head, data and model.
+    """A run's model, made fast, and its data.
 
     Args:
         trainer: what they will be trained with; None takes a CPU in single precision.
@@ -177,106 +169,32 @@ def build_parts(config: dict[str, Any], identity: Identity, trainer: pl.Trainer 
         UserError: they do not fit together, or cannot be had.
     """
     task = identity.task
-    encoder_config = config["encoder"]
-    checkpoint = checkpoint_of(config)
-    head = build_head(config, checkpoint, task.num_outputs, identity.seed)
-    with seeded(identity.seed, "pooler"):
-        encoder = load_encoder(checkpoint, head.needs, encoder_config["frozen"], encoder_config["reinit_pooler"])
+    model = build_model(config, task, identity.seed)
     device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
     precision = "32-true" if trainer is None else trainer.precision
-    applied = speed.apply(encoder, device, precision, fast=config["speed"] == "fast")
+    applied = speed.apply(model.encoder, device, precision, fast=config["speed"] == "fast")
     for note in applied.notes:
         print(note, file=sys.stderr, flush=True)
-    check_length(task, encoder)
-    data, gold = load_data(config, task, identity.seed)
-    model = FineTuner(encoder, head, task.labels, task.metrics, gold, identity.seed, optimizer_settings(config))
-    return Parts(task, data, model, applied.notes)
+    data = build_data(config, task, identity.seed, ["train", *task.validation_splits])
+    model.targets = targets_of(data, task.validation_splits)
+    shares = f" x{trainer.world_size}" if trainer is not None and trainer.world_size > 1 else ""  # masks of their own
+    return Parts(task, data, model, applied.notes, applied.stream + shares)
 
 
-def checkpoint_of(config: dict[str, Any]) -> Checkpoint:
-    """Where the configured encoder comes from."""
-    return Checkpoint(*(config["encoder"][name] for name in ("name", "revision", "config")))
-
-
-def check_length(task: Task, encoder: Encoder) -> None:
-    """Check that the encoder can read the task's texts.
-
-    Raises:
-        UserError: it has too few positions.
-    """
-    if task.max_length > encoder.max_length:
-        raise UserError(
-            f"task.max_length={task.max_length}: the encoder reads at most {encoder.max_length} word pieces"
-        )
-
-
-def load_data(config: dict[str, Any], task: Task, seed: int) -> tuple[DataModule, dict[str, Gold]]:
-    """The task's splits that a run needs, and what predictions on the validation splits are held against.
-
-    Raises:
-        UserError: they cannot be read.
-    """
-    data = DataModule(
-        task,
-        checkpoint_of(config).tokenizer(words=task.kind == "token"),
-        seed,
-        config["batch_size"],
-        config["evaluation_tokens"],
-        Path(config["cache_dir"]),
-        config["workers"],
-    )
-    data.load(["train", *task.validation_splits])
-    splits = ((name, data.splits[name]) for name in task.validation_splits)
-    return data, {name: Gold(split.labels, split.units, split.sentences) for name, split in splits}
-
-
-def optimizer_settings(config: dict[str, Any]) -> OptimizerSettings:
-    """The configured settings of the optimizer.
-
-    Raises:
-        UserError: unknown ones, or values that cannot be.
-    """
-    try:
-        return OptimizerSettings(**config["optimizer"])
-    except TypeError as error:
-        raise UserError(f"optimizer: {str(error).removeprefix('OptimizerSettings.__init__() ')}") from error
-
-
-def build_head(config: dict[str, Any], checkpoint: Checkpoint, num_outputs: int, seed: int) -> SentenceHead | TokenHead:
-    """The configured head with weights drawn from a stream of its own.
-
-    Raises:
-        UserError: its parts do not fit together.
-    """
-    try:
-        build = instantiate(config["head"], _partial_=True, _convert_="all")
-    except InstantiationException as error:
-        raise UserError(f"head: {' '.join(str(error).split())}") from error
-    try:
-        with seeded(seed, "head"):
-            return build(encoder=checkpoint.spec(), num_labels=num_outputs)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"head: {' '.join(str(error).split())}") from error
-
-
-def fit(trainer: pl.Trainer, parts: Parts, resume: Resume, config: dict[str, Any]) -> dict[str, float]:
+def fit(trainer: pl.Trainer, parts: Parts, resume: Resume, fast: bool) -> dict[str, float]:
     """Train, from the run's checkpoint on where there is one, and make sure that the last step has been scored.
     Returns seconds of training and validation, with those up to the checkpoint.
 
     Raises:
-        UserError: what the encoder's frozen layers give out cannot be written.
+        UserError: what a callback needs cannot be had.
         Diverged: losses or outputs are not finite.
     """
-    with contextlib.ExitStack() as stack:
-        if config["speed"] == "fast":
-            stack.enter_context(lower_layers_once(parts, checkpoint_of(config), trainer))
-        started = time.perf_counter()
-        pieces = torch.from_numpy(parts.data.word_pieces())
-        device, fast = trainer.strategy.root_device, config["speed"] == "fast"
-        stack.enter_context(speed.training(parts.model.encoder, pieces, device, fast, processes.is_own()))
+    pieces = torch.from_numpy(parts.data.word_pieces())
+    own = processes.is_own()
+    with speed.training(parts.model.encoder, pieces, trainer.strategy.root_device, fast, own):
         trainer.fit(parts.model, datamodule=parts.data, ckpt_path=resume.find(trainer, parts))
         history = parts.model.history
         if not history or history[-1]["step"] != trainer.global_step:
             trainer.validate(parts.model, datamodule=parts.data, verbose=False)
     validation = parts.model.validation_seconds
-    return {"train": time.perf_counter() - started + resume.seconds - validation, "validation": validation}
+    return {"train": resume.elapsed() - validation, "validation": validation}

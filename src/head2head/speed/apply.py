@@ -11,6 +11,9 @@ first_token   the last layer computes the first token of each text alone, with m
 onednn        torch modules multiply float32 matrices by oneDNN where torch would by MKL: other rounding
 reduced       the word-embedding table has only the rows that occur: other rounding where gradients are clipped
 
+`cpu features` is a head trained on what a frozen encoder gave out beforehand (head2head.frozen). ` x2` at the end: each
+batch was shared by two devices, with masks of their own.
+
 `cpu torch` is speed=exact on a CPU. Key, stream and number of threads being equal, so are the bits of two results from
 one machine.
 

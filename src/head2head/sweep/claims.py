@@ -105,7 +105,7 @@ def read(path: Path) -> Claim | None:
 
 def held(place: Path) -> dict[str, tuple[Claim, bool]]:
     """Every claim by its run's key, and whether it is alive."""
-    lives = functools.cache(processes.Process.lives)  # the runs of a bank have one worker
+    lives = functools.cache(processes.Process.lives)  # the runs of a group have one worker
     found = {}
     if place.is_dir():
         for path in place.iterdir():

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from head2head.errors import UserError
-from head2head.experiments import Ledger
+from head2head.experiments import ResultsFile
 from head2head.run.result import Result
 from head2head.sweep import claims
 from head2head.sweep.batch import Batch, Launch
@@ -42,7 +42,7 @@ class Driver:
     """
 
     launch: Launch
-    ledger: Ledger
+    results_file: ResultsFile
     output_dir: Path
     settings_of: Callable[[Planned], dict]
     log: Path
@@ -59,30 +59,30 @@ class Driver:
         Raises:
             UserError: the launcher does not get a single run started.
         """
-        self.adopt(runs)
+        self.collect_finished(runs)
         idle = 0
         while True:
             state = self.look(runs)
             if batch := self.next_batch(state.left):
-                started = self.work_off(batch, runs)
+                started = self.run_batch(batch, runs)
                 idle = 0 if started else idle + 1
                 if idle == 2:
                     raise UserError(f"hydra/launcher started no run; it says: {last_words(self.log)} ({self.log})")
             elif state.running:  # in other hands
                 time.sleep(POLL)
             else:
-                return self.ledger.read()
+                return self.results_file.read()
 
-    def adopt(self, runs: Iterable[Planned]) -> None:
-        """Fold in runs that were finished elsewhere: by train.py, a W&B agent or another experiment."""
-        known = self.ledger.read()
+    def collect_finished(self, runs: Iterable[Planned]) -> None:
+        """Add runs that were finished elsewhere: by train.py, a W&B agent or another experiment."""
+        known = self.results_file.read()
         found = [(run, find(run, self.stopped_too)) for run in runs if run.key not in known]
         if new := [portable(result, run.identity) for run, result in found if result is not None]:
-            self.ledger.fold(*new)
+            self.results_file.add(*new)
 
     def look(self, runs: Sequence[Planned]) -> State:
         """How the runs stand, as the disk tells."""
-        known, held = self.ledger.read(), claims.held(claims.folder(self.output_dir))
+        known, held = self.results_file.read(), claims.held(claims.folder(self.output_dir))
         results = [known[run.key] for run in runs if run.key in known]
         left = [run for run in runs if run.key not in known]
         alive = {key for key, (_, living) in held.items() if living}
@@ -93,13 +93,13 @@ class Driver:
     def next_batch(self, left: Sequence[Planned]) -> list[Planned]:
         """What to launch: all that may share a machine; then, one by one, what took workers down."""
         self.count_losses(left)  # of a worker on another machine it takes a minute to know that it is dead
-        self.adopt(left)
-        known = self.ledger.read()
+        self.collect_finished(left)
+        known = self.results_file.read()
         left = [run for run in left if run.key not in known]
         harmless = [run for run in left if self.losses[run.key] < LOSSES]
         return harmless or list(left[:1])
 
-    def work_off(self, runs: Sequence[Planned], everything: Sequence[Planned]) -> bool:
+    def run_batch(self, runs: Sequence[Planned], everything: Sequence[Planned]) -> bool:
         """Launch a batch and wait for its end. Returns whether any of it was started."""
         launched = [
             overrides_of(job, self.log.parent, self._jobs + number)
@@ -119,7 +119,7 @@ class Driver:
     def count_losses(self, runs: Sequence[Planned]) -> bool:
         """See which runs of a batch were started and lost. Returns whether any of it was started at all."""
         place = claims.folder(self.output_dir)
-        known, started = self.ledger.read(), False
+        known, started = self.results_file.read(), False
         with claims.lock(place):
             held = claims.held(place)
             for run in runs:
@@ -138,7 +138,7 @@ class Driver:
         """A run that took its worker down when alone, too, has failed."""
         why = claim.lost or "its worker died (killed, perhaps for memory)"
         result = failed(self.settings_of(run), run, f"{why}; tried {self.losses[run.key]} times, the last time alone")
-        self.ledger.fold(portable(result, run.identity))
+        self.results_file.add(portable(result, run.identity))
 
 
 def last_words(log: Path) -> str:

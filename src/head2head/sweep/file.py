@@ -14,7 +14,7 @@ import yaml
 from head2head.errors import UserError, did_you_mean
 from head2head.files import numbered_lines
 from head2head.sweep.distributions import Choice, Parameter
-from head2head.sweep.hyperband import Hyperband
+from head2head.sweep.hyperband import HyperbandBands
 from head2head.sweep.hyperband import parse as parse_hyperband
 from head2head.sweep.parameters import flatten, parameter
 
@@ -42,27 +42,7 @@ class SweepFile:
     metric: str = "score"
     maximize: bool = True
     run_cap: int | None = None
-    hyperband: Hyperband | None = None
-
-
-def folders() -> Path:
-    """Where experiments are looked for."""
-    return Path("experiments")
-
-
-def find(name: str) -> Path:
-    """The sweep file of an experiment.
-
-    Raises:
-        UserError: there is no such experiment.
-    """
-    path = folders() / name / "sweep.yaml"
-    if not path.is_file():
-        known = sorted(found.parent.name for found in folders().glob("*/sweep.yaml"))
-        if not known:
-            raise UserError(f"{path}: not there; experiments are looked for in ./experiments/NAME/sweep.yaml")
-        raise UserError(f"unknown experiment {name!r}; {did_you_mean(name, known)}")
-    return path
+    hyperband: HyperbandBands | None = None
 
 
 def read(path: Path) -> SweepFile:
@@ -178,7 +158,7 @@ def _metric(content: Any) -> tuple[str, bool]:
     return content["name"], goal == "maximize"
 
 
-def _hyperband(content: Any) -> Hyperband | None:
+def _hyperband(content: Any) -> HyperbandBands | None:
     try:
         return None if content is None else parse_hyperband(content)
     except UserError as error:

@@ -15,7 +15,7 @@ MOST = 10**6  # no run is validated more often
 
 
 @dataclass(frozen=True)
-class Hyperband:
+class HyperbandBands:
     """When runs are stopped early.
 
     bands: numbers of validations after which a run is held against the others, ascending.
@@ -28,7 +28,7 @@ class Hyperband:
     strict: bool = False
 
 
-def parse(content: Any) -> Hyperband:
+def parse(content: Any) -> HyperbandBands:
     """W&B's bands: min_iter * eta^k for k from 0, or max_iter / eta^k for k from 1 to s; eta is 3 when not given.
 
     `strict` is false when not given, as W&B documents (the schema of W&B's own code has true).
@@ -49,7 +49,7 @@ def parse(content: Any) -> Hyperband:
         value = content.get(name, 1)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise UserError(f"{name}: {value}: expected a whole number above 0")
-    return Hyperband(_bands(content, eta), float(eta), strict)
+    return HyperbandBands(_bands(content, eta), float(eta), strict)
 
 
 def _bands(content: dict[str, Any], eta: float) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""One run of a sweep, or a bank of them, in the worker that a launcher gave it."""
+"""One run of a sweep, or a group of them, in the worker that a launcher gave it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
 from head2head.errors import UserError
-from head2head.experiments import Ledger
-from head2head.frozen.eligible import bank_of
+from head2head.experiments import ResultsFile, results_file
 from head2head.run import processes
 from head2head.run.canonical import NOT_IN_KEY, canonical
 from head2head.run.configuration import resolved
 from head2head.run.importing import importing
 from head2head.run.key import Identity, identify
+from head2head.run.own_errors import message
 from head2head.run.result import Result, run_folder, write_result
 from head2head.sweep import claims
 from head2head.sweep.composer import Composer
-from head2head.sweep.jobs import FILE
-from head2head.sweep.plan import Planned, find, folder_of
+from head2head.sweep.jobs import GROUP
+from head2head.sweep.plan import Planned, find
 
 SWEEP = "HEAD2HEAD_SWEEP"  # environment: identifier of the sweep that started this worker
 
@@ -44,7 +44,7 @@ class Run:
 
 
 def job(config: DictConfig) -> float | None:
-    """What a launcher calls: the run, or the runs of a bank, unless done or in other hands. Returns a run's score.
+    """What a launcher calls: the run, or the runs of a group, unless done or in other hands. Returns a run's score.
 
     All that came out is on disk when it returns: nobody has to wait for what it returns.
     """
@@ -54,9 +54,10 @@ def job(config: DictConfig) -> float | None:
     if hydra.runtime.cwd not in sys.path:
         sys.path.append(hydra.runtime.cwd)
     with open_dict(config):
-        file = config.pop(FILE, None)
+        file = config.pop(GROUP, None)
     settings = resolved(config)
-    runs = [Run(settings, Planned(tuple(hydra.overrides.task), {}, identify(settings)))] if file is None else bank(file)
+    alone = Run(settings, Planned(tuple(hydra.overrides.task), {}, identify(settings)))
+    runs = [alone] if file is None else group(file)
     place = claims.folder(Path(settings["output_dir"]))
     mine = [run for run in runs if claims.take(place, run.key, os.environ.get(SWEEP, ""))]
     with claims.kept_alive(place, [run.key for run in mine]):
@@ -64,20 +65,20 @@ def job(config: DictConfig) -> float | None:
     return scores.get(runs[0].key)
 
 
-def bank(file: str) -> list[Run]:
-    """The runs that a bank's file names."""
+def group(file: str) -> list[Run]:
+    """The runs that a group's file names."""
     compose, found = Composer(), []
     task = None
     for overrides in json.loads(Path(file).read_text(encoding="utf-8")):
         settings = compose(overrides)
         identity = identify(settings, task)
-        task = identity.task  # a bank has one task
+        task = identity.task  # a group has one task
         found.append(Run(settings, Planned(tuple(overrides), {}, identity)))
     return found
 
 
 def work(runs: Sequence[Run], place: Path) -> dict[str, float | None]:
-    """Do claimed runs, fold what comes of each into the experiment's results, and release its claim. Returns scores
+    """Do claimed runs, add what comes of each to the experiment's results, and release its claim. Returns scores
     by key."""
     scores: dict[str, float | None] = {}
     open_claims = {run.key for run in runs}
@@ -89,13 +90,13 @@ def work(runs: Sequence[Run], place: Path) -> dict[str, float | None]:
             if known is None:
                 left.append(run)
             else:
-                fold(run, known)
+                keep(run, known)
                 scores[run.key] = known.score
                 claims.release(place, run.key)
                 open_claims.discard(run.key)
         for run, outcome in attempts(left):
             if isinstance(outcome, Result):
-                fold(run, outcome)
+                keep(run, outcome)
                 scores[run.key] = outcome.score
                 claims.release(place, run.key)
             else:
@@ -112,25 +113,25 @@ def work(runs: Sequence[Run], place: Path) -> dict[str, float | None]:
     return scores
 
 
-def ledger_of(run: Run) -> Ledger:
+def results_file_of(run: Run) -> ResultsFile:
     """The results of the experiment that a run belongs to."""
-    return Ledger(folder_of(run.settings["experiment"]) / "results.jsonl", bool(run.settings["early_terminate"]))
+    return results_file(run.settings["experiment"], stopped_too=bool(run.settings["early_terminate"]))
 
 
 def known_result(run: Run) -> Result | None:
     """The run's result, if it has one by now."""
-    known = ledger_of(run).read().get(run.key)
+    known = results_file_of(run).read().get(run.key)
     return known if known is not None else find(run.planned, bool(run.settings["early_terminate"]))
 
 
-def fold(run: Run, result: Result) -> None:
-    """Take a result into the experiment's."""
-    ledger_of(run).fold(portable(result, run.planned.identity))
+def keep(run: Run, result: Result) -> None:
+    """Add a result to the experiment's."""
+    results_file_of(run).add(portable(result, run.planned.identity))
 
 
 def attempts(runs: Sequence[Run]) -> Iterator[tuple[Run, Result | str]]:
     """Each run with its result, which is failed if the run raised; or with the reason why it should be tried again:
-    memory ran out, perhaps for others beside it, or something broke a whole bank.
+    memory ran out, perhaps for others beside it, or something broke a whole group.
 
     Raises:
         SystemExit: the GPU is lost to this process; the runs should be tried again in another one.
@@ -150,18 +151,11 @@ def outcomes(runs: Sequence[Run]) -> Iterator[tuple[Run, Result | Exception]]:
     """What came of each run."""
     if not runs:
         return
-    if bank_of(runs[0].settings) is not None:
-        with importing():
-            from head2head.frozen.group import run_bank
-
-        for number, outcome in run_bank([run.settings for run in runs], [run.planned.overrides for run in runs]):
-            yield runs[number], outcome
-        return
     with importing():
-        from head2head.run.run import run as run_alone
+        from head2head.frozen.dispatch import run_several
 
-    for run in runs:
-        yield run, run_alone(run.settings, run.planned.overrides)
+    for number, outcome in run_several([run.settings for run in runs], [run.planned.overrides for run in runs]):
+        yield runs[number], outcome
 
 
 def as_result(run: Run, outcome: Result | Exception, together: int = 1) -> Result | str:
@@ -180,8 +174,8 @@ def as_result(run: Run, outcome: Result | Exception, together: int = 1) -> Resul
     if isinstance(outcome, Diverged):
         return find(run.planned) or failed(run.settings, run.planned, str(outcome))
     if isinstance(outcome, UserError):
-        print(f"error: {run.planned.label}: {outcome}", file=sys.stderr, flush=True)
-        return failed(run.settings, run.planned, str(outcome))
+        print(f"error: {run.planned.label}: {message(outcome)}", file=sys.stderr, flush=True)
+        return failed(run.settings, run.planned, message(outcome))
     traceback.print_exception(outcome)
     sys.stderr.flush()
     why = f"{type(outcome).__name__}: {' '.join(str(outcome).split())}"

@@ -48,20 +48,21 @@ class Planner:
 
     Args:
         fixed: overrides that every run gets: those of the file's command, and typed ones.
+        compose: resolved configurations; it keeps what the runs share, so that there is one in a sweep.
     """
 
     file: SweepFile
     parameters: Mapping[str, Parameter]
     fixed: Sequence[str]
     sweep_seed: int = 0
-    _compose: Composer = field(default_factory=Composer)
+    compose: Composer = field(default_factory=Composer)
     _tasks: dict[str, Task] = field(default_factory=dict)
 
     @cached_property
     def output_dir(self) -> Path:
         """Where the runs go."""
         return Path(
-            self._compose([text for text in self.fixed if text.lstrip("+").startswith("output_dir=")])["output_dir"]
+            self.compose([text for text in self.fixed if text.lstrip("+").startswith("output_dir=")])["output_dir"]
         )
 
     def all(self) -> list[Planned]:
@@ -86,7 +87,7 @@ class Planner:
         for row in rows:
             overrides = (*space.overrides(row), *self.fixed)
             try:
-                config = self._compose(overrides)
+                config = self.compose(overrides)
                 refuse_several_devices(config)
                 planned = Planned(overrides, row, identify(config, self._task(config)))
             except UserError as error:
@@ -119,8 +120,3 @@ def find(planned: Planned, stopped_too: bool = False) -> Result | None:
                     return result
                 failed = result
     return failed
-
-
-def folder_of(name: str) -> Path:
-    """An experiment's folder."""
-    return Path("experiments") / name

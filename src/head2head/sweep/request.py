@@ -12,12 +12,12 @@ from pathlib import Path
 import yaml
 
 from head2head.errors import UserError
-from head2head.experiments import Ledger
+from head2head.experiments import SWEEP_FILE, ResultsFile, results_file, sweep_file, with_file
 from head2head.run.canonical import NOT_IN_KEY
-from head2head.run.configuration import check_names, settings
+from head2head.run.configuration import check_names, taken_apart
 from head2head.sweep import space
-from head2head.sweep.file import SweepFile, find, read
-from head2head.sweep.plan import Planner, folder_of
+from head2head.sweep.file import SweepFile, read
+from head2head.sweep.plan import Planner
 
 TYPED = "HEAD2HEAD_TYPED"  # environment: what was typed after sweep.py, as JSON, for the sweeper plugin
 
@@ -45,7 +45,7 @@ class Request:
     @cached_property
     def file(self) -> SweepFile:
         """Raises UserError: there is none, or it is not as it should be."""
-        return read(find(self.experiment))
+        return read(sweep_file(self.experiment))
 
     @cached_property
     def planner(self) -> Planner:
@@ -53,7 +53,7 @@ class Request:
         check_names(self.overrides, several=True)
         if typed_only := {"output_dir", "experiment", "plan"} & set(self.file.parameters):
             raise UserError(f"{self.file.path}: parameters: {min(typed_only)}: give it on the command line")
-        typed = settings(self.overrides)
+        typed = taken_apart(self.overrides)
         for setting in typed:
             if len(setting.values) > 1 and setting.name in NOT_IN_KEY:
                 raise UserError(several_values(setting.text))
@@ -67,9 +67,9 @@ class Request:
         return Planner(self.file, parameters, [*always, *fixed], self.sweep_seed)
 
     @cached_property
-    def ledger(self) -> Ledger:
+    def results_file(self) -> ResultsFile:
         """The experiment's results; of runs that were stopped early only where the file says when to stop."""
-        return Ledger(folder_of(self.experiment) / "results.jsonl", self.file.hyperband is not None)
+        return results_file(self.experiment, stopped_too=self.file.hyperband is not None)
 
 
 def several_values(text: str) -> str:
@@ -102,8 +102,8 @@ def parse(overrides: Sequence[str]) -> Request:
         else:
             rest.append(text)
     if not own["experiment"]:
-        known = sorted(path.parent.name for path in Path("experiments").glob("*/sweep.yaml"))
-        raise UserError(f"which experiment? give experiment=NAME; there are: {', '.join(known) or 'none here'}")
+        known = ", ".join(with_file(SWEEP_FILE)) or "none here"
+        raise UserError(f"which experiment? give experiment=NAME; there are: {known}")
     if yaml.safe_load(own["experiment"]) != own["experiment"] or not re.fullmatch(r"[\w.-]+", own["experiment"]):
         raise UserError(
             f"experiment={own['experiment']}: a folder's name of letters, digits, . _ and -, and no number or yaml word"

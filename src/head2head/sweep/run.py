@@ -26,7 +26,7 @@ def show_plan(request: Request) -> None:
     """
     search = Search(request)
     runs = search.known()
-    known = request.ledger.read()
+    known = request.results_file.read()
     done = {run.key: known.get(run.key) or find(run, search.stopped_too) for run in runs}
     left = [run for run in runs if done[run.key] is None]
     if left:
@@ -58,7 +58,7 @@ def sweep(request: Request, launch: Launch, width: int, log: Path, identifier: s
     with Display(request.experiment) as display:
         driver = Driver(
             launch,
-            request.ledger,
+            request.results_file,
             search.planner.output_dir,
             search.settings_of,
             log,
@@ -67,8 +67,8 @@ def sweep(request: Request, launch: Launch, width: int, log: Path, identifier: s
             identifier,
             search.stopped_too,
         )
-        driver.adopt(runs)
-        known = request.ledger.read()
+        driver.collect_finished(runs)
+        known = request.results_file.read()
         before = {run.key for run in runs if run.key in known}
         results = driver.run(runs)
         while chosen := search.more(results, width):
@@ -78,13 +78,13 @@ def sweep(request: Request, launch: Launch, width: int, log: Path, identifier: s
 
 
 def check_writable(request: Request, output_dir: Path) -> None:
-    """See that results can be kept, before the first run and not behind it.
+    """Check that results can be written, before the first run and not after it.
 
     Raises:
         UserError: they cannot.
     """
     for place, lock in (
-        (request.ledger.path, request.ledger.locked),
+        (request.results_file.path, request.results_file.locked),
         (output_dir, lambda: claims.lock(claims.folder(output_dir))),
     ):
         try:
@@ -101,7 +101,7 @@ def retry(request: Request, runs: Sequence[Planned]) -> None:
     for run in runs:
         while (result := find(run)) is not None and result.failed is not None and result.folder is not None:
             (Path(result.folder) / "result.json").rename(Path(result.folder) / "result.failed.json")
-    request.ledger.forget_failed(run.key for run in runs)  # last: another sweep would take the failure in again
+    request.results_file.forget_failed(run.key for run in runs)  # last: another sweep would take the failure in again
 
 
 def tell(
@@ -117,9 +117,9 @@ def tell(
     now = len(runs) - before
     if now:
         counts = f"{len(mine) - len(failed)} of {len(mine)} runs finished"
-        print(f"{counts}: {now} now in {duration(display.elapsed)}, {before} before; {request.ledger.path}")
+        print(f"{counts}: {now} now in {duration(display.elapsed)}, {before} before; {request.results_file.path}")
     else:
-        print(f"nothing to do, no run started: all {len(mine)} runs have results; {request.ledger.path}")
+        print(f"nothing to do, no run started: all {len(mine)} runs have results; {request.results_file.path}")
     print(f"the comparison: head2head report {request.experiment}", flush=True)
     if offline := sum(len(list(Path(r.folder).glob("wandb/offline-run-*"))) for r in mine if r.folder):
         place = request.planner.output_dir / "*/*/*/wandb/offline-run-*"

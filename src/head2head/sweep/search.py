@@ -8,7 +8,6 @@ from typing import Any
 
 from head2head.run.result import Result
 from head2head.sweep import bayes
-from head2head.sweep.composer import Composer
 from head2head.sweep.plan import Planned
 from head2head.sweep.request import Request
 
@@ -44,7 +43,7 @@ class Search:
 
     def settings_of(self, run: Planned) -> dict[str, Any]:
         """A run's resolved configuration."""
-        return Composer()(run.overrides)
+        return self.planner.compose(run.overrides)
 
     def known(self) -> list[Planned]:
         """The runs that can be told beforehand; of bayes those that results show.
@@ -53,7 +52,7 @@ class Search:
             UserError: one that cannot be run.
         """
         if self.request.file.method == "bayes":
-            self._runs = bayes.replay(self.planner, self.request.ledger.read())
+            self._runs = bayes.replay(self.planner, self.request.results_file.read())
         else:
             self._runs = self.planner.all()
         return list(self._runs)

@@ -11,6 +11,8 @@ import numpy as np
 from head2head.sweep.distributions import Choice, Parameter
 from head2head.sweep.file import SweepFile
 
+SLOWEST = {"repeat": 0, "fold": 1, "seed": 2}
+
 
 def narrowed(file: SweepFile, typed: Mapping[str, Sequence[str]]) -> dict[str, Parameter]:
     """The file's parameters with what was typed in their place.
@@ -22,10 +24,10 @@ def narrowed(file: SweepFile, typed: Mapping[str, Sequence[str]]) -> dict[str, P
 
 
 def grid(parameters: Mapping[str, Parameter], cap: int | None = None) -> list[dict[str, Any]]:
-    """Every combination of values. The seed varies slowest, so that a sweep that is broken off has all
-    heads under the first seeds."""
+    """Every combination of values. Repeat, fold and seed vary slowest, so that a sweep that is broken off has all heads
+    under the first of them."""
     values = {name: p.values if isinstance(p, Choice) else p.grid or () for name, p in parameters.items()}
-    names = sorted(values, key=lambda name: name != "seed")  # a stable sort: else the file's order
+    names = sorted(values, key=lambda name: SLOWEST.get(name, len(SLOWEST)))  # a stable sort: else the file's order
     rows = itertools.islice(itertools.product(*(values[name] for name in names)), cap)
     return [dict(zip(names, row, strict=True)) for row in rows]
 

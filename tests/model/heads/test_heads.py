@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from head2head.errors import UserError
+from head2head.model.build import build_head
 from head2head.model.checkpoint import Checkpoint, load_encoder
 from head2head.model.encoder import Encoder
 from head2head.model.heads import (
@@ -25,10 +26,13 @@ from head2head.model.heads import (
 )
 from head2head.model.output import EncoderOutput, EncoderSpec, Needs
 from head2head.run.configuration import compose, options
-from head2head.run.run import build_head
 
 LABELS = 3
 LENGTHS = (9, 6, 2, 12)
+# BERT's sizes that an encoder with random weights must give.
+SMALL = {
+    "vocab_size": 20, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24,
+}  # fmt: skip
 LEFT, RIGHT = "left", "right"
 
 
@@ -326,7 +330,7 @@ def test_needs_are_the_layers_read_and_the_pooler_only_for_its_head():
 
 
 def test_every_pool_and_classifier_can_be_put_on_a_head():
-    checkpoint = Checkpoint("random", config={"hidden_size": 16, "num_attention_heads": 2, "vocab_size": 20})
+    checkpoint = Checkpoint("random", config=SMALL | {"num_hidden_layers": 12})
     for pool in options("head/pool"):
         head = build_head(compose(["head=mean", f"head/pool={pool}"]), checkpoint, 2, seed=0)
         assert type(head.pool).__name__.lower() == pool.replace("_", "")
@@ -336,7 +340,7 @@ def test_every_pool_and_classifier_can_be_put_on_a_head():
 
 
 def test_parts_that_do_not_fit_are_a_user_error_of_one_line():
-    checkpoint = Checkpoint("random", config={"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2})
+    checkpoint = Checkpoint("random", config=SMALL | {"vocab_size": 30522})
     for overrides in (["head=weighted_sum"], ["head=mean", "head/classifier=bilstm"], ["head=ner", "head.subword=x"]):
         with pytest.raises(UserError) as error:
             build_head(compose(overrides), checkpoint, 2, seed=0)

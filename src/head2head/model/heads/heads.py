@@ -12,6 +12,12 @@ from head2head.model.heads.pooling import Pool, wide
 from head2head.model.output import EncoderOutput, EncoderSpec, Needs
 
 
+def declares(part: nn.Module, capability: str) -> bool:
+    """Whether a part of a head has a capability (`linear`, `first_only`). Its own class must say so: a subclass may
+    compute something else, and what its parent can do is then not true of it."""
+    return bool(vars(type(part)).get(capability, False))
+
+
 class SentenceHead(nn.Module):
     """One prediction for a text or a pair of texts.
 
@@ -46,7 +52,7 @@ class SentenceHead(nn.Module):
     def needs(self) -> Needs:
         """What the encoder has to compute for this head."""
         # Without the special tokens the first one is another.
-        first = self.pool.first_only and self.pool.special_tokens and type(self.layers) is Layer
+        first = declares(self.pool, "first_only") and self.pool.special_tokens and type(self.layers) is Layer
         return Needs(frozenset(self.layers.reads), pooler=self.pool.needs_pooler, first_only=first)
 
     def forward(self, output: EncoderOutput) -> Tensor:

@@ -15,7 +15,8 @@ class Layers(nn.Module):
     reads: numbers of the hidden states that are read (0 = embeddings).
     size: width H' of what comes out.
     linear: what comes out at a token is a linear function of the hidden states at that token, so that a weighted
-        sum over tokens may as well be taken of each hidden state before.
+        sum over tokens may as well be taken of each hidden state before. It counts only where a class declares it
+        itself, see `declares`.
     """
 
     linear = False

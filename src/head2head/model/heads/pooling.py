@@ -23,6 +23,7 @@ class Pool(nn.Module):
         needs_pooler: it reads what the encoder's own pooler gives.
         first_only: it reads no token but the first unmasked one, so that no other need be computed.
         linear: it is a sum over the tokens, weighted by nothing but their mask.
+            `first_only` and `linear` count only where a class declares them itself, see `declares`.
     """
 
     needs_pooler = False

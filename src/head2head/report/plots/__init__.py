@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,25 +17,26 @@ from head2head.report.plots import (
     seeds,
     settings,
 )
-from head2head.report.plots.figure import Plot
-from head2head.report.plots.style import RC
+from head2head.report.plots.drawing import RC, Plot
 
 if TYPE_CHECKING:
     from head2head.report.analysis import Analysis
 
-# In the order of the page.
-KINDS: tuple[Callable[[Analysis], list[Plot]], ...] = (
-    seeds.plots,
-    differences.plots,
-    critical_difference.plots,
-    settings.plots,
-    curves.plots,
-    layer_weights.plots,
-    cost.plots,
-)
+# In the order of the page: a pattern of the names of its plots -> what draws them.
+KINDS: dict[str, Callable[[Analysis], list[Plot]]] = {
+    "seeds(_sentence|_token)?": seeds.plots,
+    "differences(_sentence|_token)?": differences.plots,
+    "critical_difference(_sentence|_token)?": critical_difference.plots,
+    r"setting_\w+": settings.plots,
+    "learning_curves": curves.plots,
+    "layer_weights": layer_weights.plots,
+    "cost": cost.plots,
+}
+# Files of figures: their names distinguish those of an earlier report from a user's own.
+FIGURE = re.compile(rf"({'|'.join(KINDS)})\.(svg|png)")
 
 
 def draw(analysis: Analysis) -> list[Plot]:
     """Every figure that the runs allow."""
     with rc_context(RC):
-        return [plot for kind in KINDS for plot in kind(analysis)]
+        return [plot for plots in KINDS.values() for plot in plots(analysis)]

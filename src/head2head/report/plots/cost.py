@@ -9,26 +9,26 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from head2head.report.analysis import Analysis
-from head2head.report.plots import data, layout, style
-from head2head.report.plots.figure import Plot
+from head2head.report.plots import drawing
+from head2head.report.plots.drawing import Plot
 
 MANY_POINTS = 2000
 
 
 def plots(analysis: Analysis) -> list[Plot]:
     """None where no run has both a score and its seconds."""
-    frame = data.runs(analysis)
+    frame = analysis.runs
     frame = frame[frame["score"].notna() & (frame["train_seconds"] > 0)]
     if frame.empty:
         return []
     tasks = [task for task in analysis.tasks if task in set(frame["task"])]
-    figure, axes = layout.grid(len(tasks))
+    figure, axes = drawing.grid(len(tasks))
     for axis, task in zip(axes, tasks, strict=True):
         _panel(axis, frame[frame["task"] == task], analysis)
-        axis.set_title(style.wrapped(task, 34))
+        axis.set_title(drawing.wrapped(task, 34))
         axis.set_xlabel("training time, wall-clock (s)")
-        axis.set_ylabel(f"{data.metric_of(analysis, task)} (%)")
-    layout.arrange(figure, axes, 1.9, style.head_entries(analysis.heads, frame["head"], markersize=5, linewidth=0))
+        axis.set_ylabel(f"{analysis.metric_of(task)} (%)")
+    drawing.arrange(figure, axes, 1.9, drawing.head_entries(analysis.heads, frame["head"], markersize=5, linewidth=0))
     devices = sorted({str(device) for device in frame["device"]} - {""})
     return [
         Plot(
@@ -37,14 +37,14 @@ def plots(analysis: Analysis) -> list[Plot]:
             caption="Faint points are runs, the large ones means with a standard deviation each way. Time is "
             "wall-clock, without validation, as each run found its machine: what else ran there is not recorded, so "
             f"only large gaps mean anything. Runs on: {', '.join(devices) or 'not recorded'}.",
-            alt=f"Score by training time on {style.several(len(tasks), 'task')}. " + _alt(frame, tasks),
+            alt=f"Score by training time on {drawing.several(len(tasks), 'task')}. " + _alt(frame, tasks),
             figure=figure,
         )
     ]
 
 
 def _panel(axis: Axes, frame: pd.DataFrame, analysis: Analysis) -> None:
-    looks, present = style.looks(analysis.heads), set(frame["head"])
+    looks, present = drawing.looks(analysis.heads), set(frame["head"])
     heads = [head for head in analysis.heads if head in present]
     runs = frame.groupby("head")[["train_seconds", "score"]]
     mean, std, fastest = (getattr(runs, name)().loc[heads] for name in ("mean", "std", "min"))
@@ -61,11 +61,11 @@ def _panel(axis: Axes, frame: pd.DataFrame, analysis: Analysis) -> None:
         _points(axis, frame, looks, **faint)
     _points(axis, mean.reset_index(), looks, s=36, edgecolors="white", linewidths=0.6, zorder=4, label="mean")
     if log:
-        style.logarithmic(axis)
-    style.percent(axis.yaxis)
+        drawing.logarithmic(axis)
+    drawing.percent(axis.yaxis)
 
 
-def _points(axis: Axes, table: pd.DataFrame, looks: Mapping[str, style.Look], **options: Any) -> None:
+def _points(axis: Axes, table: pd.DataFrame, looks: Mapping[str, drawing.Look], **options: Any) -> None:
     """A point a row, in the look of its head; those of one marker at once."""
     markers = table["head"].map({head: look.marker for head, look in looks.items()})
     colors = table["head"].map({head: look.color for head, look in looks.items()})

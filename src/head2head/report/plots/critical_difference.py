@@ -8,52 +8,53 @@ import textwrap
 from matplotlib.figure import Figure
 
 from head2head.report.analysis import Analysis
-from head2head.report.over_tasks import OverTasks
-from head2head.report.plots import layout, style
-from head2head.report.plots.figure import Plot
+from head2head.report.plots import drawing
+from head2head.report.plots.drawing import Plot
+from head2head.report.ranks import Ranks
 
 
 def plots(analysis: Analysis) -> list[Plot]:
     """One a kind of head; none for two heads, where all scores are tied, or where no two heads could differ."""
-    able = [over for over in analysis.over_tasks if over.critical_difference <= len(over.ranks) - 1]
+    able = [over for over in analysis.ranks if over.critical_difference <= len(over.mean_ranks) - 1]
     found = [over for over in able if not math.isnan(over.p_friedman)]
     names = [f"critical_difference_{over.kind}" if len(found) > 1 else "critical_difference" for over in found]
     return [_plot(analysis, over, name) for over, name in zip(found, names, strict=True)]
 
 
-def _plot(analysis: Analysis, over: OverTasks, name: str) -> Plot:
+def _plot(analysis: Analysis, over: Ranks, name: str) -> Plot:
     alpha = analysis.options.alpha
+    listed = [f"{head} {rank:.2f}" for head, rank in over.mean_ranks.sort_values().items()]
     return Plot(
         name=name,
         title=f"Mean ranks of {over.kind} heads over {len(over.tasks)} tasks",
         caption=f"Rank 1 is best. Heads joined by a thick bar do not differ (Nemenyi, {alpha:g}); the bar at the top "
         f"is as long as the critical difference, {over.critical_difference:.2f} ranks. {_friedman(over, alpha)}",
-        alt="Mean ranks: " + ", ".join(f"{head} {rank:.2f}" for head, rank in over.ranks.sort_values().items()) + ".",
+        alt=f"Mean ranks: {', '.join(listed)}.",
         figure=_figure(analysis, over),
     )
 
 
-def _friedman(over: OverTasks, alpha: float) -> str:
+def _friedman(over: Ranks, alpha: float) -> str:
     p = f"p = {over.p_friedman:.4f}" if over.p_friedman >= 0.0001 else "p < 0.0001"
     if over.p_friedman < alpha:
         return f"Friedman's test: {p}."
     return f"Friedman's test does not find any difference ({p}), so no pair should be read as different."
 
 
-def _figure(analysis: Analysis, over: OverTasks) -> Figure:
+def _figure(analysis: Analysis, over: Ranks) -> Figure:
     from scikit_posthocs import critical_difference_diagram  # imports seaborn
 
-    looks, best = style.looks(analysis.heads), over.ranks.min()
-    names = {head: "\n".join(textwrap.wrap(head, 40)) for head in over.ranks.index}
+    looks, best = drawing.looks(analysis.heads), over.mean_ranks.min()
+    names = {head: "\n".join(textwrap.wrap(head, 40)) for head in over.mean_ranks.index}
     end = max(len(names), best + over.critical_difference)
-    figure = Figure(figsize=(layout.WIDTH, 1), layout="constrained")
+    figure = Figure(figsize=(drawing.WIDTH, 1), layout="constrained")
     axis = figure.subplots()
     drawn = critical_difference_diagram(
-        over.ranks.rename(names),
+        over.mean_ranks.rename(names),
         over.nemenyi.rename(index=names, columns=names),
         alpha=analysis.options.alpha,
         ax=axis,
-        color_palette={names[head]: looks[head].color for head in over.ranks.index},
+        color_palette={names[head]: looks[head].color for head in over.mean_ranks.index},
         label_fmt_left="{label} ({rank:.2f})\N{NO-BREAK SPACE}",
         label_fmt_right="\N{NO-BREAK SPACE}({rank:.2f}) {label}",
         crossbar_props={"linewidth": 3.5, "solid_capstyle": "butt", "zorder": 5},
@@ -75,6 +76,6 @@ def _figure(analysis: Analysis, over: OverTasks) -> Figure:
     axis.grid(visible=False)
     axis.spines["top"].set_visible(True)
     figure.set_size_inches(
-        layout.WIDTH, 0.3 * (4 - lowest) * (1.4 if any("\n" in name for name in names.values()) else 1)
+        drawing.WIDTH, 0.3 * (4 - lowest) * (1.4 if any("\n" in name for name in names.values()) else 1)
     )
     return figure

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from head2head.report.analysis import Analysis
-from head2head.report.plots import data, layout, style
-from head2head.report.plots.figure import Plot
+from head2head.report.plots import drawing
+from head2head.report.plots.drawing import Plot
 
 FEW_BANDS = 6  # heads whose bands can be told apart in one panel
 
@@ -23,14 +23,14 @@ def plots(analysis: Analysis) -> list[Plot]:
     table = table[table["task"].isin(tasks)]
     x = "epoch" if not table.duplicated(["task", "head", "seed", "epoch"]).any() else "step"
     bands = table.groupby("task")["head"].nunique().max() <= FEW_BANDS
-    figure, axes = layout.grid(len(tasks))
+    figure, axes = drawing.grid(len(tasks))
     for axis, task in zip(axes, tasks, strict=True):
         _panel(axis, table[table["task"] == task], analysis, x, bands)
-        axis.set_title(style.wrapped(task, 34))
+        axis.set_title(drawing.wrapped(task, 34))
         axis.set_xlabel(x)
-        axis.set_ylabel(f"{data.metric_of(analysis, task)} (%)")
-    entries = style.head_entries(analysis.heads, table["head"], markersize=4, linewidth=1.6)
-    layout.arrange(figure, axes, 1.9, entries)
+        axis.set_ylabel(f"{analysis.metric_of(task)} (%)")
+    entries = drawing.head_entries(analysis.heads, table["head"], markersize=4, linewidth=1.6)
+    drawing.arrange(figure, axes, 1.9, entries)
     return [
         Plot(
             name="learning_curves",
@@ -42,8 +42,8 @@ def plots(analysis: Analysis) -> list[Plot]:
                 else "; bands are left out where they would cover each other."
             )
             + " A curve still rising at the end asks for longer training.",
-            alt=f"Mean validation score by {x} of {style.several(table['head'].nunique(), 'head')} on "
-            f"{style.several(len(tasks), 'task')}. {_alt(table, tasks)}",
+            alt=f"Mean validation score by {x} of {drawing.several(table['head'].nunique(), 'head')} on "
+            f"{drawing.several(len(tasks), 'task')}. {_alt(table, tasks)}",
             figure=figure,
         )
     ]
@@ -64,8 +64,8 @@ def curves(analysis: Analysis) -> pd.DataFrame:
 
 
 def _panel(axis: Axes, table: pd.DataFrame, analysis: Analysis, x: str, bands: bool) -> None:
-    looks, present = style.looks(analysis.heads), set(table["head"])
-    many = len(analysis.heads) > style.MANY_LABELS
+    looks, present = drawing.looks(analysis.heads), set(table["head"])
+    many = len(analysis.heads) > drawing.MANY_LABELS
     summary = table.groupby(["head", x])["score"].agg(["mean", "std"])
     for head in (head for head in analysis.heads if head in present):
         points, look = summary.loc[head], looks[head]
@@ -79,7 +79,7 @@ def _panel(axis: Axes, table: pd.DataFrame, analysis: Analysis, x: str, bands: b
     at = np.unique(table[x])
     if len(at) <= 8:
         axis.set_xticks(at)
-    style.percent(axis.yaxis)
+    drawing.percent(axis.yaxis)
 
 
 def _alt(table: pd.DataFrame, tasks: list[str]) -> str:

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from head2head.report.analysis import Analysis
-from head2head.report.plots import data, layout, style
-from head2head.report.plots.figure import Plot
-from head2head.report.table import signed
+from head2head.report.analysis import Analysis, Kind
+from head2head.report.formats import signed
+from head2head.report.plots import drawing
+from head2head.report.plots.drawing import Plot
 
 CELL = (0.85, 0.42)  # inches
 MANY_ROWS = 20  # are drawn closer
@@ -20,7 +20,7 @@ COLORS = "PuOr"  # told apart by the colour-blind
 
 
 def plots(analysis: Analysis) -> list[Plot]:
-    kinds = data.kinds(analysis)
+    kinds = analysis.kinds
     return [
         _plot(analysis, kind, f"differences_{kind.name}" if len(kinds) > 1 else "differences")
         for kind in kinds
@@ -28,7 +28,7 @@ def plots(analysis: Analysis) -> list[Plot]:
     ]
 
 
-def _plot(analysis: Analysis, kind: data.Kind, name: str) -> Plot:
+def _plot(analysis: Analysis, kind: Kind, name: str) -> Plot:
     values = differences(analysis, kind)
     figure = Figure()
     axis, beside = figure.add_axes((0, 0, 1, 1)), figure.add_axes((0, 0, 1, 1), label="scale")
@@ -47,7 +47,7 @@ def _plot(analysis: Analysis, kind: data.Kind, name: str) -> Plot:
                   fontsize=8.5 if len(kind.tasks) <= 9 else 7, fontweight="bold" if mark else "normal")  # fmt: skip
     _axes(axis, analysis, kind)
     bar = figure.colorbar(image, cax=beside, label="points")
-    style.percent(bar.ax.yaxis)
+    drawing.percent(bar.ax.yaxis)
     bar.outline.set_visible(False)
     _arrange(figure, axis, beside)
     return Plot(
@@ -60,7 +60,7 @@ def _plot(analysis: Analysis, kind: data.Kind, name: str) -> Plot:
     )
 
 
-def differences(analysis: Analysis, kind: data.Kind) -> np.ndarray:
+def differences(analysis: Analysis, kind: Kind) -> np.ndarray:
     """(heads, tasks): difference of means to the task's reference; NaN where one of them has no score."""
     means = analysis.cells.pivot(index="head", columns="task", values="mean").loc[kind.heads, kind.tasks]
     references = [means.loc[analysis.references[task], task] for task in kind.tasks]
@@ -73,11 +73,11 @@ def _luminance(rgba: np.ndarray) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def _axes(axis: Axes, analysis: Analysis, kind: data.Kind) -> None:
+def _axes(axis: Axes, analysis: Analysis, kind: Kind) -> None:
     narrow = 12 if len(kind.tasks) > 5 else 20
-    labels = [f"{style.wrapped(task, narrow)}\n({data.metric_of(analysis, task)})" for task in kind.tasks]
+    labels = [f"{drawing.wrapped(task, narrow)}\n({analysis.metric_of(task)})" for task in kind.tasks]
     axis.set_xticks(np.arange(len(kind.tasks)) + 0.5, labels)
-    axis.set_yticks(np.arange(len(kind.heads)) + 0.5, [style.wrapped(head) for head in kind.heads])
+    axis.set_yticks(np.arange(len(kind.heads)) + 0.5, [drawing.wrapped(head) for head in kind.heads])
     axis.xaxis.tick_top()
     axis.tick_params(length=0)
     axis.grid(visible=False)
@@ -91,9 +91,9 @@ def _arrange(figure: Figure, axis: Axes, beside: Axes) -> None:
     tasks, heads = ([label.get_text() for label in which.get_ticklabels()] for which in (axis.xaxis, axis.yaxis))
     lines = [head.count("\n") + 1 for head in heads]
     height = sum(max(0.22 if len(lines) > MANY_ROWS else CELL[1], 0.17 * count) for count in lines)
-    left = 0.15 + layout.text_width(figure, heads, fontsize=style.RC["ytick.labelsize"])
-    width = min(layout.WIDTH - left - 1.0, CELL[0] * 1.25 * len(tasks))
-    top = 0.15 + layout.LINE * max(task.count("\n") + 1 for task in tasks)
+    left = 0.15 + drawing.text_width(figure, heads, fontsize=drawing.RC["ytick.labelsize"])
+    width = min(drawing.WIDTH - left - 1.0, CELL[0] * 1.25 * len(tasks))
+    top = 0.15 + drawing.LINE * max(task.count("\n") + 1 for task in tasks)
     whole, total = left + width + 1.0, top + height + 0.1
     figure.set_size_inches(whole, total)
     axis.set_position((left / whole, 0.1 / total, width / whole, height / total))
@@ -103,7 +103,7 @@ def _arrange(figure: Figure, axis: Axes, beside: Axes) -> None:
     )
 
 
-def _alt(analysis: Analysis, kind: data.Kind, values: np.ndarray) -> str:
+def _alt(analysis: Analysis, kind: Kind, values: np.ndarray) -> str:
     parts = []
     for j, task in enumerate(kind.tasks):
         found = [f"{head} {signed(v)}" for head, v in zip(kind.heads, values[:, j], strict=True)

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from head2head.report.analysis import Analysis
-from head2head.report.plots import layout, style
-from head2head.report.plots.figure import Plot
+from head2head.report.plots import drawing
+from head2head.report.plots.drawing import Plot
 
 
 def plots(analysis: Analysis) -> list[Plot]:
@@ -18,15 +18,15 @@ def plots(analysis: Analysis) -> list[Plot]:
     if table.empty:
         return []
     tasks = [task for task in analysis.tasks if task in set(table["task"])]
-    figure, axes = layout.grid(len(tasks))
+    figure, axes = drawing.grid(len(tasks))
     for axis, task in zip(axes, tasks, strict=True):
         _panel(axis, table[table["task"] == task], analysis)
-        axis.set_title(style.wrapped(task, 34))
+        axis.set_title(drawing.wrapped(task, 34))
         axis.set_xlabel("hidden state (0: embeddings)")
         axis.set_ylabel("share of the mixture (%)")
         axis.set_ylim(0, 1.05 * table["share"].max())
-    entries = style.head_entries(analysis.heads, table["head"], markersize=4, linewidth=2)
-    layout.arrange(figure, axes, 1.7, entries)
+    entries = drawing.head_entries(analysis.heads, table["head"], markersize=4, linewidth=2)
+    drawing.arrange(figure, axes, 1.7, entries)
     return [
         Plot(
             name="layer_weights",
@@ -56,9 +56,9 @@ def shares(analysis: Analysis) -> pd.DataFrame:
 
 
 def _panel(axis: Axes, table: pd.DataFrame, analysis: Analysis) -> None:
-    looks, present = style.looks(analysis.heads), set(table["head"])
+    looks, present = drawing.looks(analysis.heads), set(table["head"])
     for layers in {len(runs) for _, runs in table.groupby(["head", "seed"])}:
-        axis.axhline(1 / layers, color=style.GREY, linestyle=":", linewidth=1.1, zorder=1)
+        axis.axhline(1 / layers, color=drawing.GREY, linestyle=":", linewidth=1.1, zorder=1)
     for head in (head for head in analysis.heads if head in present):
         of_head, look = table[table["head"] == head], looks[head]
         points, starts = of_head[["layer", "share"]].to_numpy(), (of_head["seed"].diff() != 0).to_numpy().nonzero()[0]
@@ -70,7 +70,7 @@ def _panel(axis: Axes, table: pd.DataFrame, analysis: Analysis) -> None:
             zorder=3, label=head,
         )  # fmt: skip
     axis.set_xticks(sorted(set(table["layer"])))
-    style.percent(axis.yaxis)
+    drawing.percent(axis.yaxis)
 
 
 def _alt(table: pd.DataFrame, tasks: list[str]) -> str:

@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from head2head.report.analysis import Analysis
-from head2head.report.plots import data, layout, style
-from head2head.report.plots.figure import Plot
-from head2head.report.table import percent
+from head2head.report.analysis import Analysis, Kind
+from head2head.report.formats import percent
+from head2head.report.plots import drawing
+from head2head.report.plots.drawing import Plot
 
 SPREAD = 0.56  # of a row's height, over which its seeds are spread
 MANY_ROWS = 20  # are drawn closer
@@ -20,26 +20,26 @@ MANY_POINTS = 2000  # a panel of more is drawn as pixels
 
 
 def plots(analysis: Analysis) -> list[Plot]:
-    kinds = data.kinds(analysis)
+    kinds = analysis.kinds
     return [_plot(analysis, kind, f"seeds_{kind.name}" if len(kinds) > 1 else "seeds") for kind in kinds]
 
 
-def _plot(analysis: Analysis, kind: data.Kind, name: str) -> Plot:
-    frame = data.runs(analysis)
+def _plot(analysis: Analysis, kind: Kind, name: str) -> Plot:
+    frame = analysis.runs
     frame = frame[frame["kind"] == kind.name]
-    names = [style.wrapped(head) for head in kind.heads]
+    names = [drawing.wrapped(head) for head in kind.heads]
     lines = sum(name.count("\n") + 1 for name in names)
     height = max((0.3 if len(names) < MANY_ROWS else 0.2) * len(names), 0.17 * lines)
-    figure, axes = layout.grid(len(kind.tasks))
+    figure, axes = drawing.grid(len(kind.tasks))
     for number, (axis, task) in enumerate(zip(axes, kind.tasks, strict=True)):
         _panel(axis, frame[frame["task"] == task], analysis, task, kind.heads)
-        first = number % layout.columns_for(len(axes)) == 0
+        first = number % drawing.columns_for(len(axes)) == 0
         axis.set_yticks(range(len(names)) if first else [], names if first else [])
         axis.set_ylim(len(names) - 0.5, -0.5)
     entries = _entries(analysis, frame, baseline=any(axis.get_lines() for axis in axes))
-    room = 0.15 + layout.text_width(figure, names, fontsize=style.RC["ytick.labelsize"])
-    noted = 0.62 if any(axis.texts for axis in axes) else layout.RIGHT
-    layout.arrange(figure, axes, height, entries, first=room, left=0.1, right=noted)
+    room = 0.15 + drawing.text_width(figure, names, fontsize=drawing.RC["ytick.labelsize"])
+    noted = 0.62 if any(axis.texts for axis in axes) else drawing.RIGHT
+    drawing.arrange(figure, axes, height, entries, first=room, left=0.1, right=noted)
     level = f"{100 * (1 - analysis.options.alpha):g} %"
     return Plot(
         name=name,
@@ -54,7 +54,7 @@ def _plot(analysis: Analysis, kind: data.Kind, name: str) -> Plot:
 
 
 def _panel(axis: Axes, frame: pd.DataFrame, analysis: Analysis, task: str, heads: list[str]) -> None:
-    looks, row = style.looks(analysis.heads), {head: number for number, head in enumerate(heads)}
+    looks, row = drawing.looks(analysis.heads), {head: number for number, head in enumerate(heads)}
     heights = _heights(frame["seed"])
     y = frame["head"].map(row).to_numpy(float) + frame["seed"].map(heights).to_numpy(float)
     colors = frame["head"].map({head: look.color for head, look in looks.items()}).to_numpy()
@@ -71,16 +71,16 @@ def _panel(axis: Axes, frame: pd.DataFrame, analysis: Analysis, task: str, heads
     for cell in cells.itertuples():
         if cell.n and not cell.failed:
             continue
-        note, color = (f"{cell.failed} failed", style.PALETTE[3]) if cell.failed else ("no run", style.GREY)
+        note, color = (f"{cell.failed} failed", drawing.PALETTE[3]) if cell.failed else ("no run", drawing.GREY)
         axis.text(
             1.01, row[cell.head], note, transform=axis.get_yaxis_transform(), va="center", fontsize=8, color=color
         )
-    axis.set_title(style.wrapped(task, 34))
+    axis.set_title(drawing.wrapped(task, 34))
     far = _baseline(axis, cells["baseline"].iloc[0], frame["score"])
-    axis.set_xlabel(f"{data.metric_of(analysis, task)} (%)" + far)
+    axis.set_xlabel(f"{analysis.metric_of(task)} (%)" + far)
     axis.grid(axis="y", visible=False)
     axis.tick_params(axis="y", length=0)
-    style.percent(axis.xaxis)
+    drawing.percent(axis.xaxis)
 
 
 def _baseline(axis: Axes, baseline: float, scores: pd.Series) -> str:
@@ -90,7 +90,7 @@ def _baseline(axis: Axes, baseline: float, scores: pd.Series) -> str:
         return ""
     if low - baseline > 2 * max(high - low, 0.05):
         return f"; majority baseline: {percent(baseline)}"
-    axis.axvline(baseline, color=style.GREY, linestyle=(0, (4, 3)), linewidth=1.1, zorder=1)
+    axis.axvline(baseline, color=drawing.GREY, linestyle=(0, (4, 3)), linewidth=1.1, zorder=1)
     return ""
 
 
@@ -116,19 +116,19 @@ def _heights(seeds: pd.Series) -> dict[int, float]:
 
 
 def _entries(analysis: Analysis, frame: pd.DataFrame, baseline: bool) -> list[tuple[str, Line2D]]:
-    entries = [("one run", Line2D([], [], color=style.GREY, marker="o", linestyle="", markersize=4))]
+    entries = [("one run", Line2D([], [], color=drawing.GREY, marker="o", linestyle="", markersize=4))]
     if (analysis.cells["n"] > 1).any():
         mean = Line2D([], [], color="black", marker="D", markerfacecolor="white", markersize=5, linewidth=1.4)
         entries.append((f"mean, {100 * (1 - analysis.options.alpha):g} % interval", mean))
     if frame["collapsed"].any():
-        entries.append(("collapsed run", Line2D([], [], color=style.GREY, marker="x", linestyle="", markersize=5)))
+        entries.append(("collapsed run", Line2D([], [], color=drawing.GREY, marker="x", linestyle="", markersize=5)))
     if baseline:
-        entries.append(("majority baseline", Line2D([], [], color=style.GREY, linestyle=(0, (4, 3)), linewidth=1.1)))
+        entries.append(("majority baseline", Line2D([], [], color=drawing.GREY, linestyle=(0, (4, 3)), linewidth=1.1)))
     return entries
 
 
-def _alt(analysis: Analysis, kind: data.Kind) -> str:
-    heads, tasks = style.several(len(kind.heads), "head"), style.several(len(kind.tasks), "task")
+def _alt(analysis: Analysis, kind: Kind) -> str:
+    heads, tasks = drawing.several(len(kind.heads), "head"), drawing.several(len(kind.tasks), "task")
     parts = [f"Scores of every run of {heads} on {tasks}."]
     for task in kind.tasks:
         cells = analysis.cells[(analysis.cells["task"] == task) & (analysis.cells["n"] > 0)]

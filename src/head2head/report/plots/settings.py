@@ -10,15 +10,15 @@ from matplotlib.axes import Axes
 
 from head2head.report.analysis import Analysis
 from head2head.report.labels import varying
-from head2head.report.plots import data, layout, style
-from head2head.report.plots.figure import Plot
+from head2head.report.plots import drawing
+from head2head.report.plots.drawing import Plot
 
 LEAST_VALUES = 3  # two values are a comparison, which tables show better
 
 
 def plots(analysis: Analysis) -> list[Plot]:
     """One a setting of at least three values within a task and head."""
-    frame = data.runs(analysis)
+    frame = analysis.runs
     found = []
     for name, values in numeric(analysis):
         of_setting = frame.assign(value=values)[frame["score"].notna() & values.notna()]
@@ -40,13 +40,13 @@ def numeric(analysis: Analysis) -> Iterator[tuple[str, pd.Series]]:
 
 def _plot(analysis: Analysis, frame: pd.DataFrame, name: str, tasks: list[str]) -> Plot:
     bases = list(dict.fromkeys(analysis.experiment.frame.set_index("head").loc[analysis.heads, "base"]))
-    figure, axes = layout.grid(len(tasks))
+    figure, axes = drawing.grid(len(tasks))
     for axis, task in zip(axes, tasks, strict=True):
         _panel(axis, frame[frame["task"] == task], bases)
-        axis.set_title(style.wrapped(task, 34))
+        axis.set_title(drawing.wrapped(task, 34))
         axis.set_xlabel(name)
-        axis.set_ylabel(f"{data.metric_of(analysis, task)} (%)")
-    layout.arrange(figure, axes, 1.9, style.head_entries(bases, frame["base"], markersize=5, linewidth=0))
+        axis.set_ylabel(f"{analysis.metric_of(task)} (%)")
+    drawing.arrange(figure, axes, 1.9, drawing.head_entries(bases, frame["base"], markersize=5, linewidth=0))
     best = frame.loc[frame.groupby("task")["score"].idxmax()]
     return Plot(
         name="setting_" + "".join(c if c.isalnum() else "_" for c in name),
@@ -59,7 +59,7 @@ def _plot(analysis: Analysis, frame: pd.DataFrame, name: str, tasks: list[str]) 
 
 
 def _panel(axis: Axes, frame: pd.DataFrame, bases: list[str]) -> None:
-    looks, present = style.looks(bases), set(frame["base"])
+    looks, present = drawing.looks(bases), set(frame["base"])
     smallest, largest = frame["value"].min(), frame["value"].max()
     for base in (base for base in bases if base in present):
         runs, look = frame[frame["base"] == base], looks[base]
@@ -68,5 +68,5 @@ def _panel(axis: Axes, frame: pd.DataFrame, bases: list[str]) -> None:
             label=base, rasterized=len(frame) > 2000,
         )  # fmt: skip
     if smallest > 0 and largest / smallest > 9.9:  # a decade, to within rounding
-        style.logarithmic(axis)
-    style.percent(axis.yaxis)
+        drawing.logarithmic(axis)
+    drawing.percent(axis.yaxis)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from head2head.report import power, statistics
+from head2head.report import statistics
 
 SMALL = 1e-12  # scores nearer than this are equal
 
@@ -80,7 +80,7 @@ def compare(
     table["floor"] = [statistics.smallest_p(n) if n else np.nan for n in table["n"]]
     table["floor"] = table.groupby("task")["floor"].transform(lambda p: statistics.holm(p.to_numpy()))
     table["seeds_needed"] = [
-        power.seeds_for(d, m, alpha) if n else np.nan for d, (n, m) in zip(differences, pairs, strict=True)
+        statistics.seeds_for(d, m, alpha) if n else np.nan for d, (n, m) in zip(differences, pairs, strict=True)
     ]
     return table
 

@@ -1,17 +1,21 @@
-"""What the results can and cannot show, in sentences."""
+"""What the results can and cannot show, and how the runs came about, in sentences."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from head2head.report import power, statistics
-from head2head.report.analysis import Analysis
-from head2head.report.over_tasks import OverTasks
+from head2head.report import statistics
+from head2head.report.formats import MINUS, p_value
+from head2head.report.ranks import Ranks
 from head2head.report.runs import Experiment
-from head2head.report.table import MINUS, p_value
+
+if TYPE_CHECKING:
+    from head2head.report.analysis import Analysis
 
 FEW_SEEDS = 10  # bootstrap intervals of so few values are known to be too narrow
 
@@ -30,6 +34,7 @@ def cautions(analysis: Analysis) -> list[str]:
         *_stopped(analysis.experiment.frame),
         *_failures(analysis.experiment.frame),
         *_data(analysis.experiment),
+        *_streams(analysis.experiment.frame),
     ]
 
 
@@ -56,7 +61,7 @@ def _reachable(analysis: Analysis) -> list[str]:
             f"{', '.join(sorted(set(rows['task'])))}: no dagger is possible with {_count(n, 'seed')}. The smallest "
             f"two-sided p of an exact paired test is 2/2^{n} = {2 / 2**n:.4g}, and {rows['floor'].min():.4g} after "
             f"Holm's correction over {_count(family, 'comparison')}; significance at {alpha:g} takes at least "
-            f"{power.seeds_for_any(family, alpha)} seeds."
+            f"{statistics.seeds_for_any(family, alpha)} seeds."
         )
     some = tested[(tested["floor"] >= alpha) & ~tested["task"].isin(never["task"])]
     for (task, n), rows in some.groupby(["task", "n"]):
@@ -90,29 +95,29 @@ def _intervals(analysis: Analysis) -> list[str]:
 
 def _ranks(analysis: Analysis) -> list[str]:
     notes = []
-    for ranked in analysis.over_tasks:
+    for ranked in analysis.ranks:
         notes.append(_ranked(ranked, analysis.options.alpha))
         if ranked.left_out:
             notes.append(
                 f"Ranks leave out {', '.join(ranked.left_out)}: not every {ranked.kind} head has a score there."
             )
     frame = analysis.experiment.frame
-    for kind in sorted(set(frame["kind"]) - {ranked.kind for ranked in analysis.over_tasks}):
+    for kind in sorted(set(frame["kind"]) - {ranked.kind for ranked in analysis.ranks}):
         of_kind = frame[frame["kind"] == kind]
         if of_kind["task"].nunique() > 1 and of_kind["head"].nunique() > 1:
             notes.append(f"No mean ranks of {kind} heads: fewer than two tasks have scores of all of them.")
     return notes
 
 
-def _ranked(ranked: OverTasks, alpha: float) -> str:
-    k, tasks, critical = len(ranked.ranks), len(ranked.tasks), ranked.critical_difference
+def _ranked(ranked: Ranks, alpha: float) -> str:
+    k, tasks, critical = len(ranked.mean_ranks), len(ranked.tasks), ranked.critical_difference
     text = f"Mean ranks of {k} {ranked.kind} heads over {tasks} tasks: "
     if not math.isnan(ranked.p_friedman):
         text += f"Friedman's chi-squared is {ranked.friedman:.2f}, p {p_value(ranked.p_friedman)}; "
     text += f"two heads differ (Nemenyi, {alpha:g}) when they are {critical:.2f} apart"
     if critical > k - 1:
         return f"{text}, which cannot happen: they are at most {k - 1} apart. More tasks are needed, not more seeds."
-    spread = ranked.ranks.max() - ranked.ranks.min()
+    spread = ranked.mean_ranks.max() - ranked.mean_ranks.min()
     text += f"; the best and the worst are {spread:.2f} apart, and at most {k - 1} is possible"
     if critical > 0.6 * (k - 1):
         text += ". With so few tasks only heads that are best and worst on nearly every task can be told apart"
@@ -184,5 +189,68 @@ def _data(experiment: Experiment) -> list[str]:
     ]
 
 
+def _streams(frame: pd.DataFrame) -> list[str]:
+    """Tasks whose heads ran a seed under different streams: a difference of the pair may be that of the streams."""
+    finished = frame[frame["failed"].isna()]
+    kinds = finished.groupby(["task", "seed"])["stream"].nunique()
+    confounded = sorted({str(task) for task, _ in kinds[kinds > 1].index})
+    if not confounded:
+        return []
+    return [
+        f"{', '.join(confounded)}: heads were run with different arithmetic or dropout masks at the same seed (see "
+        "Runs), which is confounded with the comparison: part of a difference may come from there."
+    ]
+
+
 def _count(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def footnotes(experiment: Experiment) -> list[str]:
+    """Seeds, encoders, devices, threads, commits, versions, and what was remarked when the runs were read."""
+    frame, results = experiment.frame, experiment.results
+    encoders = sorted({str(result.config.get("encoder", {}).get("name")) for result in results})
+    commits = [commit[:10] + "+" * commit.endswith("+") for commit in _known(frame["git_commit"])]
+    notes = [
+        f"{len(frame)} runs; seeds {_listed(sorted(set(frame['seed'])))}.",
+        _kinds("Encoder", encoders),
+        _kinds("Device", _known(frame["device"])),
+        _kinds("Threads", _known(frame["threads"])),
+        _kinds("Commit (+: with uncommitted changes)" if "+" in "".join(commits) else "Commit", commits),
+    ]
+    streams = sorted({stream or "not recorded" for stream in frame["stream"]})
+    if len(streams) > 1:
+        notes.append(
+            f"Streams: runs differ, {len(streams)} kinds of arithmetic: {'; '.join(streams)}; scores of the same key "
+            "then agree only up to rounding and dropout masks."
+        )
+    for package in ("head2head", "torch", "transformers"):
+        versions = _known(pd.Series([result.versions.get(package) for result in results]))
+        if versions:
+            notes.append(_kinds(package, versions))
+    if any("minilm" in name.lower() for name in encoders) and any("pooler" in base for base in frame["base"]):
+        notes.append(
+            "The pooler of MiniLM was not trained on next-sentence prediction, as BERT's was (MiniLM is distilled, and "
+            "all-MiniLM-L6-v2 was then tuned with mean pooling): what it scores here says little of BERT's pooler."
+        )
+    return notes + experiment.remarks
+
+
+def _known(values: pd.Series) -> list[str]:
+    return sorted({str(value) for value in values if value is not None and value == value and value != ""})
+
+
+def _kinds(what: str, values: list[str]) -> str:
+    several = f"runs differ, {len(values)} kinds: " if len(values) > 1 else ""
+    return f"{what}: {several}{', '.join(values) or 'not recorded'}."
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    """0-4, 7"""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)

@@ -11,12 +11,12 @@ from scipy import stats
 
 
 @dataclass(frozen=True)
-class OverTasks:
+class Ranks:
     """Ranks of heads over the tasks on which all of them have scores.
 
     kind: "sentence" or "token".
     tasks: tasks that count; left_out: those of the kind where a head has no score.
-    ranks: head -> mean rank, 1 is best; ties share the mean of their ranks.
+    mean_ranks: head -> mean rank, 1 is best; ties share the mean of their ranks.
     friedman, p_friedman: Friedman's chi-squared (corrected for ties) and its p; NaN for two heads, and
         where all scores are tied.
     critical_difference: two heads whose mean ranks differ by at least this much differ at alpha (Nemenyi).
@@ -26,14 +26,14 @@ class OverTasks:
     kind: str
     tasks: list[str]
     left_out: list[str]
-    ranks: pd.Series
+    mean_ranks: pd.Series
     friedman: float
     p_friedman: float
     critical_difference: float
     nemenyi: pd.DataFrame
 
 
-def compare_over_tasks(means: pd.DataFrame, kind: str, alpha: float) -> OverTasks | None:
+def rank_heads(means: pd.DataFrame, kind: str, alpha: float) -> Ranks | None:
     """Rank the heads on each task and compare the mean ranks.
 
     Args:
@@ -51,11 +51,11 @@ def compare_over_tasks(means: pd.DataFrame, kind: str, alpha: float) -> OverTask
     friedman = p_friedman = math.nan
     if heads > 2 and (complete.nunique(axis=1) > 1).any():
         friedman, p_friedman = stats.friedmanchisquare(*complete.to_numpy().T)
-    return OverTasks(
+    return Ranks(
         kind=kind,
         tasks=list(complete.index),
         left_out=[task for task in means.index if task not in complete.index],
-        ranks=complete.rank(axis=1, ascending=False).mean(),
+        mean_ranks=complete.rank(axis=1, ascending=False).mean(),
         friedman=float(friedman),
         p_friedman=float(p_friedman),
         critical_difference=critical_difference(heads, tasks, alpha),

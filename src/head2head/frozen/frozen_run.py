@@ -1,22 +1,22 @@
-"""A run of a bank."""
+"""A run on features, and how long it trains."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from head2head.frozen.head_parts import Rest
+from head2head.frozen.head_parts import TrainableHead
 from head2head.model.finetuner import FineTuner
 from head2head.model.optimizer import OptimizerSettings
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a bank trains, and what is done to its gradients.
+    """How long the runs of a group train, and what is done to their gradients.
 
     epochs: None without limit.
     steps: optimizer steps of the whole training.
     epoch_steps: of an epoch.
-    clip: largest norm of a run's gradient, or largest value; None does not clip.
+    clip: largest norm of a gradient, or its largest element; None does not clip.
     log_every: steps between two training losses that are kept.
     """
 
@@ -29,19 +29,19 @@ class Schedule:
 
 
 @dataclass(eq=False)
-class Member:
-    """One run in a bank.
+class FrozenRun:
+    """One run of a group.
 
     model: the run's FineTuner. Its `history`, `logits` and `tokens_seen` are filled, its head is trained; its
-        encoder, which all share, is not called.
-    rest: what is trained of the head.
-    losses: (step, epoch, training loss) as a run of its own would log them.
+        encoder, which all runs of the group share, is not called.
+    head: what is trained of the model's head.
+    losses: (step, epoch, training loss) as Lightning would log them.
     failed: why it has ended without scores.
-    seconds: of training and validation, the member's share of what was done for several at once.
+    seconds: of training and validation.
     """
 
     model: FineTuner
-    rest: Rest
+    head: TrainableHead
     seed: int
     settings: OptimizerSettings
     losses: list[tuple[int, int, float]] = field(default_factory=list)

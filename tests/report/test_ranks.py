@@ -9,7 +9,7 @@ import pytest
 from scikit_posthocs import posthoc_nemenyi_friedman
 from scipy import stats
 
-from head2head.report.over_tasks import compare_over_tasks, critical_difference
+from head2head.report.ranks import critical_difference, rank_heads
 
 # Demšar (2006), table 6: AUC of C4.5 and its variants with m, cf, m + cf tuned on 14 data sets. The two scores of
 # 'voting' that round to 0.975 are told apart by their ranks there.
@@ -35,14 +35,14 @@ TABLE_6 = pd.DataFrame(
 
 
 def test_mean_ranks_are_those_of_demsar():
-    over = compare_over_tasks(TABLE_6, "sentence", 0.05)
-    assert over.ranks.round(3).tolist() == [3.143, 2.0, 2.893, 1.964]
+    over = rank_heads(TABLE_6, "sentence", 0.05)
+    assert over.mean_ranks.round(3).tolist() == [3.143, 2.0, 2.893, 1.964]
 
 
 def test_friedman_is_that_of_demsar_and_scipy_corrects_it_for_ties():
-    over = compare_over_tasks(TABLE_6, "sentence", 0.05)
+    over = rank_heads(TABLE_6, "sentence", 0.05)
     n, k = TABLE_6.shape
-    uncorrected = 12 * n / (k * (k + 1)) * ((over.ranks**2).sum() - k * (k + 1) ** 2 / 4)
+    uncorrected = 12 * n / (k * (k + 1)) * ((over.mean_ranks**2).sum() - k * (k + 1) ** 2 / 4)
     assert uncorrected == pytest.approx(9.28, abs=0.005)
     # Ties: three pairs (6 each) and one four (60) of n k (k^2 - 1) = 840.
     assert over.friedman == pytest.approx(uncorrected / (1 - (3 * 6 + 60) / 840))
@@ -62,21 +62,21 @@ def test_critical_values_are_those_of_demsar(heads, q):
 
 
 def test_nemenyis_p_are_scikit_posthocs():
-    over = compare_over_tasks(TABLE_6, "sentence", 0.05)
+    over = rank_heads(TABLE_6, "sentence", 0.05)
     assert over.nemenyi.to_numpy() == pytest.approx(posthoc_nemenyi_friedman(TABLE_6.to_numpy()).to_numpy())
     assert over.nemenyi.loc["C4.5", "C4.5+m+cf"] > 0.05  # 1.18 apart, less than 1.25
-    assert compare_over_tasks(TABLE_6, "sentence", 0.1).critical_difference < 3.143 - 1.964
+    assert rank_heads(TABLE_6, "sentence", 0.1).critical_difference < 3.143 - 1.964
 
 
 def test_only_tasks_with_all_scores_count():
     means = pd.DataFrame({"a": [0.1, 0.2, 0.3], "b": [0.2, math.nan, 0.1], "c": [0.3, 0.5, 0.5]}, index=list("xyz"))
-    over = compare_over_tasks(means, "sentence", 0.05)
+    over = rank_heads(means, "sentence", 0.05)
     assert (over.tasks, over.left_out) == (["x", "z"], ["y"])
-    assert over.ranks.tolist() == [2.5, 2.5, 1.0]
-    assert compare_over_tasks(means.iloc[:2], "sentence", 0.05) is None
+    assert over.mean_ranks.tolist() == [2.5, 2.5, 1.0]
+    assert rank_heads(means.iloc[:2], "sentence", 0.05) is None
 
 
 def test_two_heads_have_ranks_and_no_friedman():
-    over = compare_over_tasks(pd.DataFrame({"a": [0.1, 0.2], "b": [0.2, 0.2]}), "token", 0.05)
-    assert over.ranks.tolist() == [1.75, 1.25]
+    over = rank_heads(pd.DataFrame({"a": [0.1, 0.2], "b": [0.2, 0.2]}), "token", 0.05)
+    assert over.mean_ranks.tolist() == [1.75, 1.25]
     assert math.isnan(over.friedman)

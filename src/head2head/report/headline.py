@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from head2head.report.analysis import Analysis
-from head2head.report.table import signed
+from head2head.report.formats import signed
 
 
-def answer(analysis: Analysis) -> str:
+def headline(analysis: Analysis) -> str:
     """On how many tasks a head is significantly above or below the reference, and where none could have been."""
     comparisons = analysis.comparisons
     to_reference = comparisons["reference"] == comparisons["task"].map(analysis.references)

@@ -1,0 +1,113 @@
+"""What a configuration describes, built: head, encoder, model and data. Whoever needs one of them gets it here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from head2head.data.datamodule import DataModule
+from head2head.data.task import Task
+from head2head.errors import UserError
+from head2head.model.checkpoint import Checkpoint, load_encoder
+from head2head.model.encoder import Encoder
+from head2head.model.finetuner import FineTuner, Targets
+from head2head.model.heads import SentenceHead, TokenHead
+from head2head.model.optimizer import OptimizerSettings
+from head2head.seeds import seeded
+
+
+def build_model(config: dict[str, Any], task: Task, seed: int) -> FineTuner:
+    """Encoder and head with the weights that training starts from.
+
+    Args:
+        task: what the model is trained on; its predictions have no targets yet.
+
+    Raises:
+        UserError: they do not fit together, or cannot be had.
+    """
+    settings = optimizer_settings(config)
+    head = build_head(config, checkpoint_of(config), task.num_outputs, seed)
+    with seeded(seed, "pooler"):
+        encoder = load_encoder(
+            checkpoint_of(config), head.needs, config["encoder"]["frozen"], config["encoder"]["reinit_pooler"]
+        )
+    check_length(task, encoder)
+    return FineTuner(encoder, head, task.labels, task.metrics, {}, seed, settings)
+
+
+def checkpoint_of(config: dict[str, Any]) -> Checkpoint:
+    """Where the configured encoder comes from."""
+    return Checkpoint(*(config["encoder"].get(name) for name in ("name", "revision", "config", "dropout")))
+
+
+def build_head(config: dict[str, Any], checkpoint: Checkpoint, num_outputs: int, seed: int) -> SentenceHead | TokenHead:
+    """The configured head with weights drawn from a stream of its own.
+
+    Raises:
+        UserError: its parts do not fit together.
+    """
+    try:
+        build = instantiate(config["head"], _partial_=True, _convert_="all")
+    except InstantiationException as error:
+        raise UserError(f"head: {' '.join(str(error).split())}") from error
+    try:
+        with seeded(seed, "head"):
+            return build(encoder=checkpoint.spec(), num_labels=num_outputs)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"head: {' '.join(str(error).split())}") from error
+
+
+def check_length(task: Task, encoder: Encoder) -> None:
+    """Check that the encoder can read the task's texts.
+
+    Raises:
+        UserError: it has too few positions.
+    """
+    if task.max_length > encoder.max_length:
+        raise UserError(
+            f"task.max_length={task.max_length}: the encoder reads at most {encoder.max_length} word pieces"
+        )
+
+
+def optimizer_settings(config: dict[str, Any]) -> OptimizerSettings:
+    """The configured settings of the optimizer.
+
+    Raises:
+        UserError: unknown ones, or values that cannot be.
+    """
+    try:
+        return OptimizerSettings(**config["optimizer"])
+    except TypeError as error:
+        raise UserError(f"optimizer: {str(error).removeprefix('OptimizerSettings.__init__() ')}") from error
+
+
+def build_data(config: dict[str, Any], task: Task, seed: int, splits: Sequence[str]) -> DataModule:
+    """Some splits of a task, as the configured encoder's tokenizer cuts them up.
+
+    Args:
+        seed: of the order of training batches.
+
+    Raises:
+        UserError: they cannot be read.
+    """
+    data = DataModule(
+        task,
+        checkpoint_of(config).tokenizer(words=task.kind == "token"),
+        seed,
+        config["batch_size"],
+        config["evaluation_tokens"],
+        Path(config["cache_dir"]),
+        config["workers"],
+    )
+    data.load(splits)
+    return data
+
+
+def targets_of(data: DataModule, splits: Sequence[str]) -> dict[str, Targets]:
+    """What predictions on some loaded splits are compared with."""
+    found = ((name, data.splits[name]) for name in splits)
+    return {name: Targets(split.labels, split.num_predictions, split.sentences) for name, split in found}
