@@ -23,13 +23,13 @@ from head2head.files import write_atomically
 # name -> module and function; in the order of the table
 PARTS = {
     "finetuning": ("finetuning", "speed"),
+    "tricks": ("tricks", "measure"),
     "memory": ("finetuning", "memory"),
     "start": ("sweeps", "start"),
     "launchers": ("sweeps", "launchers"),
     "overhead": ("sweeps", "overhead"),
     "frozen": ("frozen", "speed"),
     "frozen_memory": ("frozen", "memory"),
-    "gpu": ("gpu", "speed"),
 }
 
 

@@ -1,5 +1,5 @@
-"""Our scores beside the Hugging Face Trainer's, and with and without the shortcuts that change the dropout stream, as
-Markdown tables: python benchmarks/compare.py
+"""Our scores beside the Hugging Face Trainer's, and with speed=fast and with speed=exact, as Markdown
+tables: python benchmarks/compare.py
 
 Reads hf_trainer.jsonl (lines of hf_trainer.py) and head2head.jsonl. A line is added to the latter from a finished run
 with: python benchmarks/compare.py RUN_FOLDER ... >> benchmarks/head2head.jsonl
@@ -11,8 +11,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev, variance
-
-from head2head.run.key import SHORTCUTS
 
 HERE = Path(__file__).parent
 SCORES = (("cola", "mcc"), ("mrpc", "f1"), ("mrpc", "accuracy"))
@@ -31,10 +29,10 @@ def read(name: str, **kept: bool) -> dict[str, list[dict]]:
 def line_of(folder: Path) -> str:
     """A finished run's line in head2head.jsonl: the scores of its last epoch."""
     result = json.loads((folder / "result.json").read_text())
-    shortcuts = [result["config"][name] for name in sorted(SHORTCUTS)]
-    assert len(set(shortcuts)) == 1, "one shortcut without the other"
     scores = result["metrics"]["last"]["validation"]
-    return json.dumps({"task": result["task"], "seed": result["seed"], "shortcuts": shortcuts[0], **scores})
+    return json.dumps(
+        {"task": result["task"], "seed": result["seed"], "fast": result["config"]["speed"] == "fast", **scores}
+    )
 
 
 def table(first: str, theirs: Mapping[str, Sequence[dict]], second: str, ours: Mapping[str, Sequence[dict]]) -> None:
@@ -54,9 +52,9 @@ def main() -> None:
         for folder in folders:
             print(line_of(Path(folder)))
         return
-    on, off = (read("head2head.jsonl", shortcuts=value) for value in (True, False))
+    on, off = (read("head2head.jsonl", fast=value) for value in (True, False))
     table("Trainer", read("hf_trainer.jsonl"), "head2head", on)
-    table("shortcuts off", off, "shortcuts on", on)
+    table("`speed=exact`", off, "`speed=fast`", on)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 from machine import command
-from sizes import ENCODER
 
 FOUND = "found.json"  # what such a process leaves
 
@@ -21,24 +20,10 @@ TRAINER = {
     "grouped": ("Trainer, dynamic padding, grouped by length", {"group": True}),
 }
 OURS = {
-    "pooler": (
-        "head2head, `head=pooler`",
-        ("head=pooler", "cls_shortcut=true", "fast_dropout=true", "compiled_layers=true"),
-    ),
-    "mean": ("head2head, `head=mean`", ("head=mean", "fast_dropout=true", "compiled_layers=true")),
+    "pooler": ("head2head, `head=pooler`", ("head=pooler", "speed=fast")),
+    "mean": ("head2head, `head=mean`", ("head=mean", "speed=fast")),
 }
 NAMES = {name: told for name, (told, _) in (TRAINER | OURS).items()}
-
-# The same on a GPU, with the encoder of random weights.
-TEXTS = {"short": "texts of CoLA", "long": "128 word pieces"}
-EPOCHS = 3
-GRAPHS = ("trainer.precision=bf16-mixed", "cuda_graphs=true")
-ON_GPU = {
-    "gpu_trainer": ("Trainer, bf16, dynamic padding, fused AdamW", {"gpu": True, "epochs": EPOCHS}),
-    "gpu_pooler": ("head2head, `head=pooler cuda_graphs=true`", ("head=pooler", *GRAPHS)),
-    "gpu_mean": ("head2head, `head=mean cuda_graphs=true`", ("head=mean", *GRAPHS)),
-    "gpu_without": ("head2head, `head=mean` without", ("head=mean", GRAPHS[0])),
-}
 
 
 def train(name: str, task: str, rows: int, path: Path | None, seed: int, scratch: Path) -> dict:
@@ -47,7 +32,7 @@ def train(name: str, task: str, rows: int, path: Path | None, seed: int, scratch
     Args:
         path: the same rows in a file, for the Trainer.
     """
-    settings = (TRAINER | OURS | ON_GPU)[name][1]
+    settings = (TRAINER | OURS)[name][1]
     if isinstance(settings, dict):
         import peers
 
@@ -55,18 +40,10 @@ def train(name: str, task: str, rows: int, path: Path | None, seed: int, scratch
         return peers.train(path, seed, scratch, **settings)
     import ours
 
-    if name in ON_GPU:
-        return ours.train("table", None, seed, scratch, *on_gpu(task, scratch), *settings)
+    from head2head.run import processes
+
+    processes.own()  # as the command line does
     return ours.train(task, rows, seed, scratch, *settings)
-
-
-def on_gpu(texts: str, scratch: Path) -> list[str]:
-    """Overrides of a run on the GPU, validated at its end."""
-    return [
-        "encoder=any", f"encoder.name={scratch}/{ENCODER}", "trainer.accelerator=auto",
-        f"trainer.max_epochs={EPOCHS}", f"trainer.check_val_every_n_epoch={EPOCHS}",
-        f"task.train={scratch}/{texts}.jsonl", f"task.validation={scratch}/{texts}-dev.jsonl",
-    ]  # fmt: skip
 
 
 def apart(name: str, task: str, rows: int, path: Path, seed: int, scratch: Path, limit: float) -> dict:

@@ -4,12 +4,12 @@ from collections.abc import Collection
 from pathlib import Path
 
 import contestants
-from machine import Units, matrix_products, say
+from machine import Units, products, say
 from sizes import Size
 
 
 def speed(size: Size, scratch: Path, done: Collection[str]) -> Units:
-    """A round: the machine's matrix products, then on each task every contestant, each time another one first.
+    """A round: what the machine can do, then on each task every contestant, each time another one first.
 
     Raises:
         RuntimeError: contestants did not see the same real tokens.
@@ -18,7 +18,7 @@ def speed(size: Size, scratch: Path, done: Collection[str]) -> Units:
 
     for number in range(size.rounds):
         if f"products/{number}" not in done:
-            yield f"products/{number}", matrix_products()
+            yield f"products/{number}", products()
         for task, rows in size.rows.items():
             if f"{task}/{number}" in done:
                 continue

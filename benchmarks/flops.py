@@ -27,8 +27,8 @@ def useful(shape: Shape, tokens: int) -> int:
     return 6 * parameters(shape) * tokens
 
 
-def with_cls_shortcut(shape: Shape, tokens: int, texts: int) -> int:
-    """What of `useful` is left to do with cls_shortcut=true: all parts of the last layer for one token a text. Its
+def with_first_token(shape: Shape, tokens: int, texts: int) -> int:
+    """What of `useful` is left to do with the one-token last layer: all its parts for one token a text. Its
     query, scores and weighted sums over the other tokens are products with keys, left out as above."""
     below, one = (Shape(**shape | {"layers": layers}) for layers in (shape["layers"] - 1, 1))
     return useful(below, tokens) + useful(one, texts)

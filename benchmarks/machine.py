@@ -1,11 +1,14 @@
 """What the numbers were measured on: names, versions, and how fast it multiplies matrices."""
 
+import ctypes
 import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 LIBRARIES = ("torch", "transformers", "accelerate", "pytorch-lightning", "datasets", "hydra-core", "joblib")
 LARGE = (2048, 4096)
+PEAK = "multiply-adds"
 
 
 def about() -> dict[str, Any]:
@@ -45,25 +49,47 @@ def commit() -> str:
     return f"{name or 'unknown'}{'+' * bool(changed)}"
 
 
-def matrix_products(tokens: tuple[int, ...] = (32 * 12, 32 * 64)) -> dict[str, float]:
-    """GFLOP/s of torch.mm in float32 by shape "MxKxN": large squares, whose best is taken for the machine's peak, and
-    the products of MiniLM's layers for batches of so many tokens."""
+def products(tokens: tuple[int, ...] = (32 * 12, 32 * 64)) -> dict[str, float]:
+    """GFLOP/s in float32: of multiply-adds on registers, the machine's peak; and of torch.mm by shape "MxKxN", for
+    large squares and for the products of MiniLM's layers with batches of so many tokens."""
     layers = [(m, k, n) for m in tokens for k, n in ((384, 384), (384, 1536), (1536, 384))]
-    return {f"{m}x{k}x{n}": gflops(m, k, n) for m, k, n in [*((n, n, n) for n in LARGE), *layers]}
+    shapes = [*((n, n, n) for n in LARGE), *layers]
+    return {PEAK: peak()} | {f"{m}x{k}x{n}": gflops(m, k, n) for m, k, n in shapes}
 
 
-def peak(products: dict[str, float]) -> float:
-    """GFLOP/s of the best large square."""
-    return max(products[f"{n}x{n}x{n}"] for n in LARGE)
+def peak(tries: int = 5, rounds: int = 30_000_000) -> float:
+    """GFLOP/s of multiply-adds on registers with as many threads as torch has, the best of some tries.
 
-
-def gflops(
-    m: int, k: int, n: int, tries: int = 5, seconds: float = 0.1, device: str = "cpu", dtype: Any = None
-) -> float:
-    """GFLOP/s of (m, k) x (k, n): the best of some tries, each long enough for a clock."""
+    Raises:
+        head2head.speed.cpu.library.NotCompiled: there is no C compiler.
+    """
     import torch
 
-    a, b, c = (torch.randn(shape, device=device).to(dtype or torch.float32) for shape in ((m, k), (k, n), (m, n)))
+    from head2head.speed.cpu.library import FLAGS, compilers, output
+
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch, "peak.so")
+        output(*compilers()[0], *FLAGS, "-shared", str(ROOT / "benchmarks/peak.c"), "-o", str(file))
+        run = ctypes.CDLL(str(file)).multiply_adds
+    run.restype, run.argtypes = ctypes.c_double, (ctypes.c_long, ctypes.c_float, ctypes.c_void_p)
+
+    def one(_: int) -> float:
+        return float(run(rounds, 0.5, ctypes.byref(ctypes.c_float())))
+
+    best = 0.0
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # a call into C lets the others run
+        for _ in range(tries):
+            started = time.perf_counter()
+            done = sum(pool.map(one, range(torch.get_num_threads())))
+            best = max(best, done / (time.perf_counter() - started) / 1e9)
+    return best
+
+
+def gflops(m: int, k: int, n: int, tries: int = 5, seconds: float = 0.1) -> float:
+    """GFLOP/s of torch.mm, (m, k) x (k, n): the best of some tries, each long enough for a clock."""
+    import torch
+
+    a, b, c = (torch.randn(shape) for shape in ((m, k), (k, n), (m, n)))
     torch.mm(a, b, out=c)  # warm
     once = duration(lambda: torch.mm(a, b, out=c))
     times = max(1, round(seconds / once))
@@ -72,20 +98,10 @@ def gflops(
 
 
 def duration(work: Callable[[], Any]) -> float:
-    """Seconds that it takes, a GPU included."""
-    wait_for_gpu()
+    """Seconds that it takes."""
     started = time.perf_counter()
     work()
-    wait_for_gpu()
     return time.perf_counter() - started
-
-
-def wait_for_gpu() -> None:
-    """Until a GPU has done all that it was given."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 def say(text: str) -> None:

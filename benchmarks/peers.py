@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from datasets import Dataset, disable_progress_bars
-from machine import kernel_says, wait_for_gpu
-from sizes import BATCH, ENCODER, MAX_LENGTH, MODEL
+from machine import kernel_says
+from sizes import BATCH, MAX_LENGTH, MODEL
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -34,8 +34,6 @@ class Clock(TrainerCallback):
         self.started = self.started or time.perf_counter()
 
     def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step == state.max_steps:
-            wait_for_gpu()
         self.seconds = time.perf_counter() - self.started
         self.peak = kernel_says("VmHWM")
 
@@ -64,8 +62,6 @@ def train(
     pad: bool = False,
     group: bool = False,
     frozen: bool = False,
-    gpu: bool = False,
-    epochs: int = 1,
 ) -> dict:
     """Train as transformers' `run_glue.py` does: TrainingArguments as they come, but for batch and output.
 
@@ -74,11 +70,10 @@ def train(
         pad: to the full length, as run_glue.py does unless told otherwise; else to a batch's longest text.
         group: texts of like length meet in a batch.
         frozen: nothing but the classifier is trained.
-        gpu: on a GPU, in bfloat16, the encoder in `scratch`.
     """
     quiet()
     set_seed(seed)
-    path = scratch / ENCODER if gpu else Checkpoint(MODEL).path()
+    path = Checkpoint(MODEL).path()
     tokenizer = AutoTokenizer.from_pretrained(path)
     model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=2, dtype=torch.float32)
     if frozen:
@@ -90,11 +85,10 @@ def train(
         args=TrainingArguments(
             output_dir=str(scratch / "trainer"),
             per_device_train_batch_size=BATCH,
-            num_train_epochs=epochs,
-            bf16=gpu,
+            num_train_epochs=1,
             train_sampling_strategy="group_by_length" if group else "random",
             seed=seed,
-            use_cpu=not (gpu and torch.cuda.is_available()),
+            use_cpu=True,
             save_strategy="no",
             report_to=[],
             disable_tqdm=True,
@@ -109,7 +103,7 @@ def train(
     return {
         "seconds": clock.seconds,
         "texts": len(data),
-        "tokens": tokens * epochs,
+        "tokens": tokens,
         "steps": trainer.state.global_step,
         "peak": clock.peak,
         "optimizer": trainer.args.optim.value,

@@ -6,8 +6,9 @@ from textwrap import fill
 from typing import Any
 
 import flops
-from contestants import NAMES, ON_GPU, OURS, TEXTS, TRAINER
-from machine import peak
+from contestants import NAMES, OURS, TRAINER
+from machine import PEAK
+from tricks import EXACT, FAST
 
 Units = dict[str, dict[str, Any]]
 MIB, GIGA = 2**20, 1e9
@@ -41,9 +42,9 @@ def how(tasks: dict[str, list[dict]]) -> str:
     fewer = [f"{NAMES[name]}: {first[name]['texts']}" for name in ("padded", "dynamic")]
     return prose(f"""MiniLM, batch 32, at most 128 word pieces. One epoch over the same rows ({", ".join(sizes)}), or
         fewer for those who do not sort them ({"; ".join(fewer)}). The Trainer trains BertForSequenceClassification with
-        its own defaults (optimizer {first["dynamic"]["optimizer"]}); of ours both have `compiled_layers=true` and
-        `fast_dropout=true`, and pooler `cls_shortcut=true`. Timed in training, from the start of the first step to the
-        end of the last, each in a process of its own, in turn; {times(min(map(len, tasks.values())), "round")}.""")
+        its own defaults (optimizer {first["dynamic"]["optimizer"]}); ours are `speed=fast`. Timed in
+        training, from the start of the first step to the end of the last, each in a process of its own, in turn;
+        {times(min(map(len, tasks.values())), "round")}.""")
 
 
 def speeds(tasks: dict[str, list[dict]]) -> list[str]:
@@ -71,23 +72,27 @@ def speeds(tasks: dict[str, list[dict]]) -> list[str]:
 def efficiencies(tasks: dict[str, list[dict]], products: list[dict[str, float]]) -> list[str]:
     """Useful GFLOP/s and their share of the machine's."""
     shape = next(iter(tasks.values()))[0]["mean"]["shape"]
-    top = max(map(peak, products))
+    top = max(one.get(PEAK, 0) for one in products)
 
     def cell(rounds: list[dict], name: str) -> str:
         found = median(flops.useful(shape, r[name]["tokens"]) / r[name]["seconds"] for r in rounds) / GIGA
-        return f"{found:.1f} ({100 * found / top:.0f} %)"
+        return f"{found:.1f}" + (f" ({100 * found / top:.0f} %)" if top else "")
 
     def left(rounds: list[dict]) -> float:
         own = rounds[0]["pooler"]
-        return flops.with_cls_shortcut(shape, own["tokens"], own["texts"]) / flops.useful(shape, own["tokens"])
+        return flops.with_first_token(shape, own["tokens"], own["texts"]) / flops.useful(shape, own["tokens"])
 
     done = ", ".join(f"{100 * left(rounds):.0f} % ({title(task)})" for task, rounds in tasks.items())
-    best = ", ".join(f"{name} {max(p[name] for p in products):.0f}" for name in products[0])
+    best = ", ".join(f"{name} {max(p[name] for p in products):.0f}" for name in products[0] if name != PEAK)
+    share = (
+        f"In brackets the share of the machine's peak, {top:.0f} GFLOP/s: a loop of multiply-adds on registers."
+        if top
+        else "The machine's peak was not measured."
+    )
     return [
         prose(f"""Useful GFLOP/s: 6 x parameters of the layers ({flops.parameters(shape) / 1e6:.2f} million; no
-            embeddings, no head) x real word pieces / seconds. In brackets the share of {top:.0f} GFLOP/s, the best of
-            torch.mm on large float32 matrices in the same run. `head=pooler` is counted as if it computed the whole
-            last layer; `cls_shortcut=true` leaves {done} of that to be done."""),
+            embeddings, no head) x real word pieces / seconds. {share} `head=pooler` is counted as if it computed the
+            whole last layer; its one-token layer leaves {done} of that to be done."""),
         grid(tasks, cell),
         prose(f"GFLOP/s of torch.mm by shape, the best of all rounds: {best}."),
     ]
@@ -97,6 +102,33 @@ def grid(tasks: dict[str, list[dict]], cell: Callable[[list[dict], str], str]) -
     """A row a contestant, a column a task."""
     rows = [[told, *(cell(rounds, name) for rounds in tasks.values())] for name, told in NAMES.items()]
     return markdown(["", *map(title, tasks)], rows)
+
+
+def tricks(units: Units) -> str:
+    """What each trick buys with no other, and with all others, by two clocks."""
+    tasks = by_task(units)
+    one = next(iter(tasks.values()))[0]
+    names = [way.removeprefix("only ") for way in one if way.startswith("only ")]
+
+    def ratio(rounds: list[dict], slower: str, quicker: str, clock: str) -> str:
+        return spread([r[slower][clock] / r[quicker][clock] for r in rounds])
+
+    def rows(clock: str) -> list[list[str]]:
+        found = [
+            [name, *(cell for rounds in tasks.values() for cell in (
+                ratio(rounds, EXACT, f"only {name}", clock), ratio(rounds, f"without {name}", FAST, clock)))]
+            for name in names
+        ]  # fmt: skip
+        together = [cell for rounds in tasks.values() for cell in (ratio(rounds, EXACT, FAST, clock), "")]
+        return [*found, ["all of them", *together]]
+
+    sizes = ", ".join(f"{title(task)} {rounds[0][EXACT]['texts']} texts" for task, rounds in tasks.items())
+    text = prose(f"""Fine-tuning with `head=pooler`, one epoch ({sizes}), each way in a process of its own, in turn;
+        {times(min(map(len, tasks.values())), "round")}. Alone: seconds of `speed=exact` / seconds with that trick
+        and no other. Last: seconds of `speed=fast` without it / seconds of `speed=fast`. Above 1, it saves time.""")
+    head = ["", *(f"{title(task)}, {what}" for task in tasks for what in ("alone", "last"))]
+    clocks = {"seconds": "By the wall's clock:\n", "processor_seconds": "By processor time, over all threads:\n"}
+    return "\n".join([text, *(said + "\n" + markdown(head, rows(clock)) for clock, said in clocks.items())])
 
 
 def memory(units: Units) -> str:
@@ -200,35 +232,6 @@ def frozen_memory(units: Units) -> str:
         reads every token's features. The peak of the process's anonymous memory (RssAnon, which has no mapped files
         in it), looked at every 20 ms.""")
     return text + "\n" + markdown(["training rows", "anonymous memory", "files in the cache", "took"], rows)
-
-
-def gpu(units: Units) -> str:
-    """Fine-tuning on a GPU beside the Trainer, and the share of the GPU's peak."""
-    if "none" in units:
-        return "No GPU was at hand: not measured. `cuda_graphs=true` has not been run on one for this table.\n"
-    products = [values for unit, values in units.items() if unit.startswith("products/")]
-    kinds = {TEXTS[kind]: rounds for kind, rounds in by_task(units).items()}
-    top = max(value for one in products for value in one.values() if not isinstance(value, str))
-    first = next(iter(kinds.values()))[0]["gpu_mean"]
-    shape = first["shape"]
-
-    def row(name: str) -> list[str]:
-        cells = []
-        for rounds in kinds.values():
-            ratio = spread([one["gpu_trainer"]["seconds"] / one[name]["seconds"] for one in rounds])
-            share = median(flops.useful(shape, one[name]["tokens"]) / one[name]["seconds"] for one in rounds) / GIGA
-            seconds = median(one[name]["seconds"] for one in rounds)
-            cells += [f"{seconds:.1f}", ratio, f"{100 * share / top:.1f} %"]
-        return cells
-
-    head = ["", *(f"{kind}: {what}" for kind in kinds for what in ("seconds", "times as fast", "share of peak"))]
-    text = prose(f"""{products[0]["gpu"]}. An encoder of {shape["layers"]} layers, {shape["hidden"]} wide, of random
-        weights; batch 32, three epochs, {first["steps"]} steps, all in bfloat16 where autocast has it so. Timed from
-        the start of the first step to the end of the last, recordings included, each in a process of its own, in turn;
-        {times(len(products), "round")}. The share is of {top / 1000:.0f} TFLOP/s, the best of torch.mm on large
-        bfloat16 matrices; padding is no use.""")
-    rows = [[told, *row(name)] for name, (told, _) in ON_GPU.items()]
-    return text + "\n" + markdown(head, rows)
 
 
 def title(task: str) -> str:

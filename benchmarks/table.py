@@ -17,13 +17,13 @@ SMOKE = " **Tiny sizes (`--smoke`): these numbers mean nothing.**"
 # part -> title, and what makes its text of its pieces; in the order of the page
 SECTIONS = {
     "finetuning": ("Fine-tuning", sections.finetuning),
+    "tricks": ("What each trick buys", sections.tricks),
     "memory": ("Memory of fine-tuning", sections.memory),
     "start": ("To the first step", sections.start),
     "launchers": ("Runs side by side", sections.launchers),
     "overhead": ("A sweep besides training", sections.overhead),
     "frozen": ("Frozen encoder", sections.frozen),
     "frozen_memory": ("Memory with a frozen encoder", sections.frozen_memory),
-    "gpu": ("On a GPU", sections.gpu),
 }
 
 

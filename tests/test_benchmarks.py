@@ -12,6 +12,8 @@ from transformers import BertConfig, BertModel
 
 from head2head.model.encoder import Encoder
 from head2head.model.output import Needs
+from head2head.speed import apply as speed
+from head2head.speed.apply import Trick
 from head2head.speed.first_token import use_first_token_layer
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -58,7 +60,7 @@ def test_the_operations_counted_are_those_that_torch_counts(shortcut):
     with FlopCounterMode(display=False) as counter:
         encoder(ids, torch.ones_like(ids)).last_hidden_state.sum().backward()
     tokens = texts * length
-    counted = flops.with_cls_shortcut(SHAPE, tokens, texts) if shortcut else flops.useful(SHAPE, tokens)
+    counted = flops.with_first_token(SHAPE, tokens, texts) if shortcut else flops.useful(SHAPE, tokens)
     assert counted == pytest.approx(counter.get_total_flops(), rel=0.02)
 
 
@@ -67,13 +69,24 @@ def contestant(seconds, texts=100, tokens=1000):
             "shape": SHAPE}  # fmt: skip
 
 
+def ways(factor):
+    """Every way to train, in other seconds."""
+    names = load("tricks").WAYS
+    seconds = {"exact": 8.0, "fast": 2.0, "only compiled layers": 4.0, "without compiled layers": 5.0}
+    return {
+        name: contestant(factor * seconds.get(name, 8.0 if "only" in name else 2.0))
+        | {"processor_seconds": 2 * factor * seconds.get(name, 8.0 if "only" in name else 2.0)}
+        for name in names
+    }
+
+
 def part(units, **others):
     return {"about": ABOUT, "units": units, "finished": True, "error": None} | others
 
 
 def numbers():
     """What results.json holds, of round numbers."""
-    products = {"2048x2048x2048": 80.0, "4096x4096x4096": 100.0, "32x384x384": 50.0}
+    products = {"multiply-adds": 100.0, "2048x2048x2048": 80.0, "4096x4096x4096": 90.0, "32x384x384": 50.0}
 
     def one(pooler):
         return {
@@ -98,17 +111,7 @@ def numbers():
             }
         ),
         "frozen_memory": part({"100": {"peak": 2**29, "cached": 2**20, "seconds": 5.0}}),
-        "gpu": part(
-            {
-                "products/0": {"8192x8192x8192": 1000.0, "gpu": "a GPU"},
-                "short/0": {
-                    "gpu_trainer": contestant(8.0),
-                    "gpu_pooler": contestant(2.0),
-                    "gpu_mean": contestant(4.0),
-                    "gpu_without": contestant(8.0),
-                },
-            }
-        ),
+        "tricks": part({"rte/0": ways(1.0), "rte/1": ways(1.1)}),
     }
 
 
@@ -132,21 +135,25 @@ def test_the_page_is_made_of_the_numbers():
         in page
     )
     assert rows["100"] == ["512 MiB", "1 MiB", "5 s"]
-    useful = 6 * load("flops").parameters(SHAPE) * 1000 / 1e9
-    assert rows["head2head, `head=pooler cuda_graphs=true`"] == ["2.0", "4.00", f"{useful / 2 / 10:.1f} %"]
+    # exact 8 s, compiled alone 4 s; fast 2 s, without compiled 5 s; a processor that does twice as much beside it
+    assert rows["compiled layers"] == ["2.00 (2.00 to 2.00)", "2.50 (2.50 to 2.50)"]
+    assert page.count("| all of them | 4.00 (4.00 to 4.00) |  |") == 2
 
 
-def test_where_there_was_no_gpu_the_page_says_so():
-    page = load("table").document(numbers() | {"gpu": part({"none": {}})})
-    assert page.partition("## On a GPU\n")[2].strip().startswith("No GPU was at hand: not measured.")
+def test_the_peak_is_above_what_torch_multiplies():
+    machine = load("machine")
+    assert machine.peak(tries=3, rounds=1_000_000) > 0.9 * machine.gflops(512, 512, 512, tries=2, seconds=0.02)
 
 
-def test_where_there_is_no_gpu_nothing_is_measured_and_tiny_sizes_are_tried_on_the_cpu(tmp_path, monkeypatch):
-    gpu, sizes = load("gpu"), load("sizes")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert list(gpu.speed(sizes.Size(), tmp_path, [])) == [("none", {})]
-    monkeypatch.setattr(gpu, "encoder", lambda *_: None)
-    assert next(gpu.speed(sizes.SMOKE, tmp_path, []))[0] == "products/0"
+def test_every_trick_is_measured_alone_and_left_out_and_none_of_them_is_exact():
+    tricks = load("tricks")
+    assert len(tricks.WAYS) == 2 + 2 * len(Trick)
+    assert tricks.WAYS["only compiled layers"] == {Trick.COMPILED}
+    assert Trick.COMPILED not in tricks.WAYS["without compiled layers"]
+    with tricks.using(tricks.WAYS["exact"]):
+        encoder = Encoder(model(), Needs(frozenset({2}), first_only=True))
+        assert speed.apply(encoder, torch.device("cpu"), "32-true", fast=True).stream == "cpu torch"
+    assert "only" not in getattr(speed.apply, "keywords", {})
 
 
 def test_the_page_says_what_failed_and_what_was_not_measured():

@@ -23,6 +23,7 @@ def encoder(needs: Needs = MEAN, frozen: bool | int = False, **config: float) ->
     return Encoder(BertModel(BertConfig(**SIZES | config)), needs, frozen)
 
 
+@pytest.mark.usefixtures("c_compiler")
 @pytest.mark.parametrize(
     ("needs", "frozen", "precision", "expected"),
     [
@@ -36,18 +37,11 @@ def encoder(needs: Needs = MEAN, frozen: bool | int = False, **config: float) ->
         (CLS, True, "32-true", "cpu torch first_token"),
     ],
 )
-def test_the_stream_names_what_is_used(needs, frozen, precision, expected, compiled):
+def test_the_stream_names_what_is_used(needs, frozen, precision, expected):
     assert speed.apply(encoder(needs, frozen), CPU, precision).stream == expected
 
 
-@pytest.fixture
-def compiled():
-    from head2head.speed.cpu.library import why_not
-
-    if reason := why_not():
-        pytest.skip(reason)
-
-
+@pytest.mark.usefixtures("c_compiler")
 @pytest.mark.parametrize(
     ("only", "expected"),
     [
@@ -59,7 +53,7 @@ def compiled():
         ({Trick.EMBEDDINGS}, "cpu torch reduced"),
     ],
 )
-def test_a_trick_alone_is_that_trick_alone(only, expected, compiled):
+def test_a_trick_alone_is_that_trick_alone(only, expected):
     assert speed.apply(encoder(CLS), CPU, "32-true", only=only).stream == expected
 
 

@@ -108,6 +108,7 @@ def test_a_changed_layer_gives_what_it_gives_without_the_trick(trick, change):
     assert (expected - plain).abs().max() > 0.01  # the change matters
 
 
+@pytest.mark.usefixtures("c_compiler")
 @pytest.mark.parametrize("change", CHANGES)
 def test_layers_below_a_changed_one_are_still_compiled(change):
     fast, *_ = encoders(change, Needs(frozenset({3})))
@@ -116,6 +117,7 @@ def test_layers_below_a_changed_one_are_still_compiled(change):
     assert compiled_from_the_bottom(fast.layers) == fast.layers[:2]
 
 
+@pytest.mark.usefixtures("c_compiler")
 def test_a_hook_that_comes_later_runs():
     seen = []
     encoder, *_ = encoders(lambda _layer: None, Needs(frozenset({3})))
