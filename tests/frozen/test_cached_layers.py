@@ -172,9 +172,7 @@ def numbers(monkeypatch, tmp_path):
 def check_same(numbers, *overrides, encoder=TINY):
     """A run above cached states is the run that goes through all layers in every step."""
     found, losses, scored, model = numbers(*overrides, encoder=encoder)
-    expected, other_losses, other_scored, other_model = numbers(
-        *overrides, output="whole", encoder=encoder, way=run
-    )
+    expected, other_losses, other_scored, other_model = numbers(*overrides, output="whole", encoder=encoder, way=run)
     assert len(losses) >= 20
     assert losses == pytest.approx(other_losses, rel=1e-9, abs=1e-12)
     for a, b in zip(scored, other_scored, strict=True):

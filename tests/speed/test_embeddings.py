@@ -6,7 +6,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 from transformers import (
     BertConfig,
@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from head2head.cli.evaluate import evaluate
+from head2head.data.batching import Batch
 from head2head.model.checkpoint import Checkpoint, load_encoder
 from head2head.model.encoder import Encoder
 from head2head.model.finetuner import FineTuner
@@ -51,7 +52,7 @@ def encoder(family: str = "bert", frozen: bool | int = False) -> Encoder:
     return Encoder(MODELS[family](), Needs(frozenset({2})), frozen)
 
 
-def batches(count: int, padding: int = 0) -> list[dict[str, Tensor]]:
+def batches(count: int, padding: int = 0) -> list[Batch]:
     generator = torch.Generator().manual_seed(1)
     made = []
     for number in range(count):
@@ -59,11 +60,11 @@ def batches(count: int, padding: int = 0) -> list[dict[str, Tensor]]:
         mask = torch.ones(4, 8, dtype=torch.long)
         mask[1, 5:] = 0
         mask[2, : number % 3] = 0
-        made.append({
-            "input_ids": ids.where(mask.bool(), padding), "attention_mask": mask,
-            "token_type_ids": torch.zeros_like(ids), "special_tokens_mask": 1 - mask,
-            "labels": torch.randint(0, 2, (4,), generator=generator), "labels_in_step": 4, "tokens": 0,
-        })  # fmt: skip
+        labels = torch.randint(0, 2, (4,), generator=generator)
+        real = ids.where(mask.bool(), padding)
+        made.append(
+            Batch(real, mask, torch.zeros_like(ids), 1 - mask, torch.arange(4), labels=labels, labels_in_step=4)
+        )
     return made
 
 
@@ -73,7 +74,7 @@ def test_states_and_gradients_are_those_of_the_whole_table(family):
     part = copy.deepcopy(whole)
     table = whole.model.get_input_embeddings()
     (batch,) = batches(1, table.padding_idx)
-    inputs = [batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")]
+    inputs = [batch.input_ids, batch.attention_mask, batch.token_type_ids]
     expected = whole(*inputs).last_hidden_state
     expected.pow(3).sum().backward()
     with reduced_embeddings(part, USED):

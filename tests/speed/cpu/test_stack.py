@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
+from head2head.data.batching import Batch
 from head2head.model.encoder import Encoder
 from head2head.model.finetuner import FineTuner
 from head2head.model.heads import Layer, Linear, Mean, SentenceHead
@@ -88,8 +89,7 @@ def test_the_first_20_losses_are_those_of_transformers():
         for _ in range(20):
             ids = torch.randint(5, 60, IDS.shape, generator=generator)
             mask = mask_of(LENGTHS["padded"])
-            batch = {"input_ids": ids, "attention_mask": mask, "token_type_ids": ids % 2,
-                     "special_tokens_mask": 1 - mask}  # fmt: skip
+            batch = Batch(ids, mask, ids % 2, 1 - mask, prediction_ids=torch.arange(4))
             loss = model.loss(model(batch), torch.randint(0, 2, (4,), generator=generator))
             optimizer.zero_grad()
             loss.backward()
