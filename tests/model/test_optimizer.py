@@ -103,9 +103,9 @@ def test_the_head_takes_the_encoders_rate_unless_it_has_one_of_its_own():
         assert {lr for lr, _ in by_name(groups, part).values()} == {3e-5}
 
 
-def test_a_head_on_a_frozen_encoder_has_a_rate_for_new_layers_unless_one_is_given():
+def test_a_head_has_the_rate_of_the_run_unless_one_of_its_own_is_given():
     top = head()
-    for frozen, head_lr, expected in ((True, None, 1e-3), (True, 2e-2, 2e-2), (1, None, 3e-5), (2, None, 3e-5)):
+    for frozen, head_lr, expected in ((True, None, 3e-5), (True, 2e-2, 2e-2), (1, None, 3e-5), (2, None, 3e-5)):
         groups = parameter_groups(encoder(frozen), top, OptimizerSettings(lr=3e-5, head_lr=head_lr))
         assert {lr for lr, _ in by_name(groups, top).values()} == {expected}
 
