@@ -21,10 +21,7 @@ from head2head.run.label import head_label
 from head2head.run.result import VERSION
 
 # Whole numbers at the configuration's top level, and the least that each can be.
-LEAST = {
-    **{"seed": 0, "fold": 0, "folds": 2, "repeat": 0},
-    **{"batch_size": 1, "evaluation_tokens": 1, "workers": 0, "threads": 1},
-}
+LEAST = {"seed": 0, "batch_size": 1, "evaluation_tokens": 1, "workers": 0, "threads": 1}
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ def check_numbers(config: dict[str, Any]) -> None:
             raise UserError(f"{name}={config[name]}: a folder (quote a name that is a number: '{name}=\"2024\"')")
     for name, least in LEAST.items():
         value = config[name]
-        if value is None and name in ("threads", "seed", "fold"):
+        if value is None and name in ("threads", "seed"):
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise UserError(f"{name}={value}: a whole number, {least} or above")
@@ -95,11 +92,7 @@ def check_fold(config: Mapping[str, Any]) -> None:
     Raises:
         UserError: there is not, or somebody does.
     """
-    if config["fold"] is None:
-        return
-    if config["fold"] >= config["folds"]:
-        raise UserError(f"fold={config['fold']}: of {config['folds']} folds; give 0 to {config['folds'] - 1}")
-    if config["seed"] not in (None, seed_of(config)):
+    if fold_of(config) is not None and config["seed"] not in (None, seed_of(config)):
         raise UserError(
             f"seed={config['seed']} with fold={config['fold']}: a fold's seed is repeat x folds + fold, the same for "
             "every head; leave seed out, and give repeat=1, 2, ... for others"
@@ -139,12 +132,19 @@ def build_task(config: dict[str, Any]) -> Task:
         raise UserError(f"task: {error.__cause__ or error}") from error
 
 
+def fold_of(config: Mapping[str, Any]) -> Fold | None:
+    """The fold that a run holds out; None where it holds out none.
+
+    Raises:
+        UserError: there is no such fold.
+    """
+    return None if config["fold"] is None else Fold(config["fold"], config["folds"], config["repeat"])
+
+
 def held_out(config: Mapping[str, Any], task: Task) -> Task:
     """The task as a run has it: without the training rows of its fold, which it is scored on."""
-    if config.get("fold") is None:
-        return task
-    fold = Fold(config["fold"], config["folds"], config["repeat"])
-    return task if task.fold == fold else task.with_fold(fold)
+    fold = fold_of(config)
+    return task if fold is None or task.fold == fold else task.with_fold(fold)
 
 
 def check_pairing(config: dict[str, Any], task: Task) -> None:
