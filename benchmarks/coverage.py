@@ -1,4 +1,4 @@
-"""Do the intervals of head2head.report.uncertainty cover? Simulated heads whose true difference is known.
+"""Do the intervals of head2head.statistics.uncertainty cover? Simulated heads whose true difference is known.
 
     python benchmarks/coverage.py            # every cell, a table in Markdown; --short: few cells, few simulations
 
@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from head2head.report import influence, uncertainty
+from head2head.statistics import influence, uncertainty
 
 METRICS = ("accuracy", "f1", "mcc", "spearman", "entity_f1")
 FOLDS = 5

@@ -21,10 +21,11 @@ ALLOWED = {
     "run": BASE | {"data", "metrics", "model", "speed"},
     "frozen": BASE | {"data", "metrics", "model", "run", "speed"},
     "experiments": {"errors", "files", "run.result"},
-    "sweep": BASE | {"data", "experiments", "model", "run", "frozen"},
-    "report": {"errors", "files", "experiments", *(f"run.{name}" for name in ("result", "key", "canonical", "label"))}
+    "statistics": {"errors"},
+    "sweep": BASE | {"data", "experiments", "model", "run", "frozen", "statistics"},
+    "report": {"errors", "statistics", "files", "experiments", *(f"run.{name}" for name in ("result", "key", "canonical", "label"))}
     | {"run.configuration"},
-    "cli": BASE | {"data", "metrics", "model", "experiments", "run", "frozen", "sweep", "report", "speed"},
+    "cli": BASE | {"data", "metrics", "model", "experiments", "run", "frozen", "sweep", "report", "speed", "statistics"},
 }
 ENCODER_AND_HEADS = ("model/encoder.py", "model/output.py", "model/heads")
 NOT_FOR_THEM = ("hydra", "omegaconf", "pytorch_lightning", "head2head.data", "head2head.files", "head2head.speed")
@@ -105,7 +106,7 @@ def test_what_answers_before_training_loads_no_torch():
     names = [
         ".".join(("head2head", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
         for path in modules()
-        if room_of(path) in ("cli", "sweep", "report") and str(path.relative_to(PACKAGE)) not in heavy
+        if room_of(path) in ("cli", "sweep", "report", "statistics") and str(path.relative_to(PACKAGE)) not in heavy
     ]
     names += ["head2head.run.configuration", "head2head.run.key", "head2head.experiments", "head2head.frozen.eligible"]
     code = "import importlib, sys; [importlib.import_module(n) for n in sys.argv[1:]]; sys.exit('torch' in sys.modules)"

@@ -3,7 +3,7 @@
 R runs (folds x repeats, or seeds on one validation set) score head A and head B; D_r is their difference in run r,
 by the metric of the run's examples, and the estimate is the mean D over runs. u_rc is the influence of cluster c
 (an example, or examples that share a text or a document) on D_r, 0 where run r does not predict c
-(`report/influence.py`). Then
+(`statistics/influence.py`). Then
 
     V_examples = sum_c (1/R sum_r u_rc)^2           examples, paired; an example's influence averaged over runs first
     W          = 1/(R-1) sum_c sum_r (u_rc - u_.c)^2    spread of D_r over runs that its examples explain
@@ -30,7 +30,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, special, stats
 
-from head2head.report.influence import Influences
+from head2head.statistics.influence import Influences
 
 FEWEST_RUNS = 5  # of fewer, the spread between runs is anybody's guess
 POWER = 0.8

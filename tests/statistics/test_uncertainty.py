@@ -12,8 +12,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score, matthews_corrcoef
 
-from head2head.report import influence, uncertainty
-from head2head.report.influence import Run, influences
+from head2head.statistics import influence, uncertainty
+from head2head.statistics.influence import Run, influences
 
 
 def a_run(seed: int, n: int = 120, classes: int = 2, first: int = 0) -> Run:
