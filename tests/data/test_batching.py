@@ -208,7 +208,7 @@ def test_ragged_columns_follow_a_selection_of_rows():
     ragged = Ragged.of(dataset.select([3, 1, 2]), "x")
     assert ragged.lengths.tolist() == [3, 0, 2]
     assert ragged.padded(np.array([2, 1, 0]), -1).tolist() == [[2, 3, -1], [-1, -1, -1], [4, 5, 6]]
-    assert Ragged(dataset.skip(2), "x").padded(np.array([1]), 0).tolist() == [[4, 5, 6]]
+    assert Ragged.of(dataset.skip(2), "x").padded(np.array([1]), 0).tolist() == [[4, 5, 6]]
     assert ragged.padded(np.array([], dtype=int), 0).shape == (0, 0)
 
 
