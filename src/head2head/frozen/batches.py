@@ -25,8 +25,9 @@ class Batches:
 
     def __init__(self, split: Split, features: Features, batch_size: int, tokens: int, device: torch.device):
         self.rows, self.features = split.rows, features
+        self._texts = split.rows.each_text()  # features are of texts
         self.batch_size, self.tokens, self.device = batch_size, tokens, device
-        self._offsets = functools.cache(lambda unit: np.concatenate(([0], np.cumsum(unit_lengths(self.rows, unit)))))
+        self._offsets = functools.cache(lambda unit: np.concatenate(([0], np.cumsum(unit_lengths(self._texts, unit)))))
         self.order = functools.lru_cache(maxsize=64)(self._order)  # runs with one seed share it
 
     @property
@@ -45,19 +46,19 @@ class Batches:
         return EvaluationBatches(self.rows.lengths, self.tokens).batches
 
     def vectors(self, spec: FeatureSpec, rows: np.ndarray) -> Tensor:
-        """(B, width) vectors of rows that have one each."""
-        return self.features.arrays[spec].index_select(0, torch.from_numpy(rows)).to(self.device)
+        """(B, width) vectors of rows that have one each, or (2B, width) of first texts, then of second ones."""
+        return self.features.arrays[spec].index_select(0, torch.from_numpy(self.rows.sequences(rows))).to(self.device)
 
     def sequences(self, specs: Sequence[FeatureSpec], rows: np.ndarray) -> tuple[list[Tensor], Tensor, Tensor]:
         """(B, U, width) for each array of words or tokens, zeros after a row's last; (B, U), 1 where there is
-        one; and (B, U), 1 at special tokens and after the last."""
-        unit = specs[0].unit
+        one; and (B, U), 1 at special tokens and after the last. Of 2B texts where those of pairs are read apart."""
+        unit, rows = specs[0].unit, self.rows.sequences(rows)
         offsets = self._offsets(unit)
         lengths = offsets[rows + 1] - offsets[rows]
         mask = torch.from_numpy(np.arange(lengths.max(initial=1)) < lengths[:, None])
         places = torch.from_numpy(positions(offsets, rows))
         found = [padded(self.features.arrays[spec], mask, places).to(self.device) for spec in specs]
-        special = self.rows.special_tokens_mask.padded(rows, 1) if unit == "token" else np.zeros(mask.shape, int)
+        special = self._texts.special_tokens_mask.padded(rows, 1) if unit == "token" else np.zeros(mask.shape, int)
         return found, mask.long().to(self.device), torch.from_numpy(special).to(self.device)
 
     def labels(self, unit: Unit, rows: np.ndarray) -> Tensor:
@@ -74,7 +75,7 @@ class Batches:
 
     def pieces(self, rows: np.ndarray) -> int:
         """Word pieces of rows."""
-        return int(self.rows.lengths[rows].sum())
+        return int(self.rows.pieces[rows].sum())
 
     def prediction_ids(self, unit: Unit, rows: np.ndarray) -> np.ndarray:
         """Numbers in the split of what is predicted for rows: (B,), or (B, W) with -1 where it is not."""

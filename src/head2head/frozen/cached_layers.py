@@ -47,7 +47,7 @@ class RowsWithStates(TokenizedRows):
         batch = super().__getitems__(step)
         rows = step.rows if len(step.rows) else np.zeros(1, dtype=np.int64)  # that of an empty share
         mask = batch.attention_mask.bool()
-        places = torch.from_numpy(positions(self.input_ids.offsets, rows))
+        places = torch.from_numpy(positions(self.input_ids.offsets, self.sequences(rows)))
         return replace(batch, states={number: padded(array, mask, places) for number, array in self.states.items()})
 
 

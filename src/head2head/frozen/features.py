@@ -49,13 +49,13 @@ class Store:
     Args:
         folder: below the cache folder.
         encoder: frozen, in eval mode, on the device that computes; it has the layers that are asked for.
-        split: what is encoded.
+        split: what is encoded: its texts, each by itself where those of pairs are read apart.
         name: of task and split, for the progress bar.
         tokens: word pieces in a batch, padding included.
     """
 
     def __init__(self, cache: Path, encoder: Encoder, split: Split, name: str, tokens: int):
-        self.encoder, self.split, self.name, self.tokens = encoder, split, name, tokens
+        self.encoder, self.rows, self.name, self.tokens = encoder, split.rows.each_text(), name, tokens
         self.dtype = next(encoder.parameters()).dtype
         config = encoder.model.config.to_diff_dict()
         for passing in ("_name_or_path", "transformers_version", "dtype", "architectures"):
@@ -94,7 +94,7 @@ class Store:
 
     def shape(self, spec: FeatureSpec) -> tuple[int, int]:
         """Shape of a spec's array."""
-        return int(unit_lengths(self.split.rows, spec.unit).sum()), spec.width
+        return int(unit_lengths(self.rows, spec.unit).sum()), spec.width
 
     def path(self, spec: FeatureSpec) -> Path:
         """Its file."""
@@ -146,7 +146,7 @@ class Store:
 
     def _encoded(self, missing: Mapping[FeatureSpec, Make]) -> dict[FeatureSpec, np.memmap]:
         """The arrays, filled by one pass of the encoder over the split."""
-        rows = self.split.rows
+        rows = self.rows
         size = sum(self._bytes(spec) for spec in missing)
         arrays = {spec: self._new(spec) for spec in missing}
         units = {spec.unit for spec in missing}
@@ -169,7 +169,7 @@ class Store:
         offsets: Mapping[Unit, np.ndarray],
     ) -> None:
         """Fill in the vectors of a batch."""
-        batch = self.split.rows.__getitems__(step).to(next(self.encoder.parameters()).device)
+        batch = self.rows.__getitems__(step).to(next(self.encoder.parameters()).device)
         with torch.inference_mode():
             output = self.encoder(
                 batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.special_tokens_mask

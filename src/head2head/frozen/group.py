@@ -28,7 +28,9 @@ from head2head.model.build import (
     build_head,
     check_length,
     checkpoint_of,
+    comparison_of,
     optimizer_settings,
+    set_label_range,
     targets_of,
 )
 from head2head.model.checkpoint import load_encoder
@@ -80,6 +82,7 @@ def run_group(configs: Sequence[dict[str, Any]], overrides: Sequence[Sequence[st
 
     runs: dict[int, FrozenRun] = {}
     for number, head in heads.items():
+        set_label_range(head, data)
         trained = trainable_head(head.to(device, dtype), encoder)
         if trained is None:  # a part of the user's own that stands between learned ones
             yield number, attempted(configs[number], overrides[number])
@@ -124,7 +127,9 @@ def built_heads(
     for number, (config, identity) in enumerate(zip(configs, identities, strict=True)):
         try:
             optimizer_settings(config)  # checked here, since nothing of a run may fail once the group trains
-            heads[number] = build_head(config, checkpoint_of(config), identity.task.num_outputs, identity.seed)
+            heads[number] = build_head(
+                config, checkpoint_of(config), identity.task.num_outputs, identity.seed, comparison_of(identity.task)
+            )
         except UserError as error:
             refused[number] = error
     return heads, refused
@@ -207,7 +212,9 @@ def written(
 ) -> Outcome:
     """A trained run's folder, and its result."""
     began = time.perf_counter()
-    parts = Parts(identity.task, group.data, one.model, stream=f"{group.device.type} features")
+    untrained = one.model.untrained(config["trainer"]["max_epochs"])
+    notes = (untrained,) if untrained else ()
+    parts = Parts(identity.task, group.data, one.model, notes, f"{group.device.type} features")
     config = complete(config, identity.task)
     with run_folder(identity.parent, identity.name) as folder:
         (folder / "config.yaml").write_text(
@@ -246,7 +253,7 @@ def replay(one: FrozenRun, epoch_steps: int, loggers: Sequence[Any]) -> None:
         first = point["metrics"].get(next(iter(model.targets)))
         score = {"score": first[model.metrics[0]]} if first else {}
         # Lightning counts a step and an epoch more for a validation that closes the training in mid-epoch.
-        whole = point["step"] % epoch_steps == 0
+        whole = point["step"] > 0 and point["step"] % epoch_steps == 0
         points.append((point["step"] - whole, values | score | {"epoch": point["epoch"] - whole}))
     for step, values in sorted(points, key=lambda point: point[0]):
         for logger in loggers:

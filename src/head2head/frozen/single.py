@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from head2head.frozen.batches import Batches
 from head2head.frozen.frozen_run import FrozenRun, Schedule
+from head2head.frozen.predicting import logits_of
 from head2head.model.optimizer import build_optimizer
 from head2head.model.step import clip_gradients, seed_dropout
 
@@ -28,31 +27,10 @@ class SingleHead:
         seed_dropout(batches.device, self.run.seed, epoch, number)
         self.head.train()
         labels = batches.labels(self.head.specs[0].unit, rows)
-        loss = self.run.model.loss(self._logits(batches, rows), labels) / float(batches.count(rows))
+        loss = self.run.model.loss(logits_of(self.head, batches, rows), labels) / float(batches.count(rows))
         self.optimizer.zero_grad()
         loss.backward()
         clip_gradients(self.parameters, self.schedule.clip, self.schedule.clip_by_value)
         self.optimizer.step()
         self.lr_schedule.step()
         return loss.detach()
-
-    @torch.no_grad()
-    def predict(self, batches: Batches, num_predictions: int) -> np.ndarray:
-        """(N, C) float32 logits of a split, NaN for a word that has no word piece."""
-        self.head.eval()
-        unit, found = self.head.specs[0].unit, None
-        for rows in batches.evaluation():
-            logits = self._logits(batches, rows).float().cpu().numpy()
-            numbers = batches.prediction_ids(unit, rows)
-            if found is None:
-                found = np.full((num_predictions, logits.shape[-1]), np.nan, dtype=np.float32)
-            if not np.isfinite(logits[numbers >= 0]).all():
-                raise FloatingPointError
-            found[numbers[numbers >= 0]] = logits[numbers >= 0]
-        assert found is not None
-        return found
-
-    def _logits(self, batches: Batches, rows: np.ndarray) -> Tensor:
-        if self.head.reads_rows:
-            return self.head([batches.vectors(spec, rows) for spec in self.head.specs], None, None)
-        return self.head(*batches.sequences(self.head.specs, rows))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from head2head.frozen.batches import Batches
 from head2head.frozen.frozen_run import FrozenRun, Schedule
+from head2head.frozen.predicting import predict
 from head2head.frozen.progress import Progress
 from head2head.frozen.single import SingleHead
 from head2head.model.finetuner import CHECK_EVERY
@@ -26,8 +27,14 @@ def train(runs: Sequence[FrozenRun], batches: Mapping[str, Batches], schedule: S
 
 
 def train_one(run: FrozenRun, batches: Mapping[str, Batches], schedule: Schedule, progress: Progress) -> None:
-    """Train and score one run."""
+    """Train and score one run; only score it where there is nothing to learn."""
     started = time.perf_counter()
+    if run.model.untrained(schedule.epochs):
+        validate(run, batches, 0, 0)
+        run.seconds["validation"] = time.perf_counter() - started
+        progress.step(schedule.steps)
+        progress.validated(run)
+        return
     trained = SingleHead(run, schedule)
     epochs = itertools.count() if schedule.epochs is None else range(schedule.epochs)
     step = 0
@@ -35,7 +42,7 @@ def train_one(run: FrozenRun, batches: Mapping[str, Batches], schedule: Schedule
         step = train_epoch(trained, batches["train"], epoch, step, progress)
         if run.failed is None:
             began = time.perf_counter()
-            validate(trained, batches, epoch + 1, step)
+            validate(run, batches, epoch + 1, step)
             run.seconds["validation"] += time.perf_counter() - began
             progress.validated(run)
         if run.failed is not None or step == schedule.steps:
@@ -69,13 +76,13 @@ def train_epoch(trained: SingleHead, batches: Batches, epoch: int, step: int, pr
     return step
 
 
-def validate(trained: SingleHead, batches: Mapping[str, Batches], epoch: int, step: int) -> None:
+def validate(run: FrozenRun, batches: Mapping[str, Batches], epoch: int, step: int) -> None:
     """Score the validation splits."""
-    model = trained.run.model
+    model = run.model
     try:
         for split, targets in model.targets.items():
-            model.logits[split] = trained.predict(batches[split], targets.num_predictions)
+            model.logits[split] = predict(run.head, batches[split], targets.num_predictions)
     except FloatingPointError:
-        trained.run.failed = f"the model's outputs are not finite at step {step}; try a lower optimizer.lr"
+        run.failed = f"the model's outputs are not finite at step {step}; try a lower optimizer.lr"
         return
     model.history.append({"epoch": epoch, "step": step, "metrics": model.scores()})

@@ -111,7 +111,7 @@ def conclude(
         save_weights(parts.model, folder / "model.safetensors")
     result.url = next((url for logger in loggers if (url := run_url(logger))), None)
     result.seconds = dict(seconds)
-    result.tokens_per_second = result.tokens / seconds["train"]
+    result.tokens_per_second = result.tokens / seconds["train"] if result.tokens else 0.0
 
 
 def fill(result: Result, parts: Parts, steps: int, device: torch.device) -> None:
@@ -199,9 +199,9 @@ def write_predictions(path: Path, model: FineTuner, split: str, rows: np.ndarray
 
 
 def save_weights(model: FineTuner, path: Path) -> None:
-    """The weights that training has changed: of a frozen encoder, none."""
-    trained = {name for name, p in model.named_parameters() if p.requires_grad}
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name in trained}
+    """The weights that training has changed (of a frozen encoder, none), and all that the head has."""
+    kept = model.kept
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name in kept}
     path.write_bytes(save(state))
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from head2head.errors import UserError
 from head2head.model.heads.classifiers import Classifier
 from head2head.model.heads.layers import Layer, Layers
+from head2head.model.heads.pairs import Comparison
 from head2head.model.heads.pooling import Pool, wide
 from head2head.model.output import EncoderOutput, EncoderSpec, Needs
 
@@ -23,6 +24,8 @@ class SentenceHead(nn.Module):
 
     Args:
         layers, pool, classifier: the parts, still to be given the encoder's sizes.
+        compare: what is made of the vectors of a pair whose texts are read apart; not a setting of heads, since the
+            task decides it.
         num_labels: number C of logits (1 for regression).
         dropout: of the classifier; null for the encoder's own.
     """
@@ -37,6 +40,7 @@ class SentenceHead(nn.Module):
         encoder: EncoderSpec,
         num_labels: int,
         dropout: float | None = None,
+        compare: Callable[..., Comparison] = Comparison,
     ):
         super().__init__()
         self.layers = layers(encoder=encoder)
@@ -45,7 +49,8 @@ class SentenceHead(nn.Module):
             raise UserError(
                 "head/pool=pooler reads the last layer: pooler_output is made from it; use head/layers=last"
             )
-        self.classifier = build_classifier(classifier, self.kind, self.pool.size, num_labels, encoder, dropout)
+        self.compare = compare(size=self.pool.size)
+        self.classifier = build_classifier(classifier, self.kind, self.compare.size, num_labels, encoder, dropout)
         initialize(self, encoder.initializer_range)
 
     @property
@@ -56,11 +61,12 @@ class SentenceHead(nn.Module):
         return Needs(frozenset(self.layers.reads), pooler=self.pool.needs_pooler, first_only=first)
 
     def forward(self, output: EncoderOutput) -> Tensor:
-        """(B, C) logits."""
-        return self.classifier(self.pooled(output, self.layers))
+        """(B, C) logits, from B sequences, or from 2B where the texts of pairs are read apart: first texts, then second
+        ones."""
+        return self.classifier(self.compare(self.pooled(output, self.layers)))
 
     def pooled(self, output: EncoderOutput, layers: Layers) -> Tensor:
-        """(B, D): what the pool makes of some layers."""
+        """(B, D) or (2B, D): what the pool makes of some layers of each sequence."""
         mask = output.attention_mask if self.pool.special_tokens else output.text_mask
         pooler_output = output.pooler_output if self.pool.needs_pooler else None
         return self.pool(layers(output), mask, pooler_output)
