@@ -41,7 +41,7 @@ def place(tmp_path_factory):
                 changed = int(rng.integers(0, len(first) + 1))
                 second = [*rng.choice(WORDS, size=changed), *first[changed:]]
                 score = round(4 * (1 - changed / len(first)) + 1, 2)
-                table.writerow([" ".join(first), " ".join(second), score, "no" if changed else "yes"])
+                table.writerow([" ".join(first), " ".join(second), score, "no" if 2 * changed > len(first) else "yes"])
     torch.manual_seed(0)
     sizes = {"vocab_size": 512, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     BertModel(BertConfig(**sizes, intermediate_size=64, initializer_range=0.3)).save_pretrained(folder / "bert")
@@ -138,9 +138,9 @@ def test_zero_shot_similarity_on_the_real_task_is_what_was_measured(real_data, m
 
 @pytest.mark.parametrize("target", ["regression", "classification"])
 def test_training_lowers_the_loss(go, target):
-    result = go("trainer.max_epochs=6", "optimizer.lr=1e-3", "trainer.log_every_n_steps=1", target=target)
+    result = go("trainer.max_epochs=8", "optimizer.lr=1e-3", "encoder.dropout=0", "trainer.log_every_n_steps=1", target=target)
     losses = pd.read_csv(f"{result.folder}/metrics.csv")["train/loss"].dropna()
-    assert len(losses) == 36
+    assert len(losses) == 48
     assert losses[-6:].mean() < 0.7 * losses[:6].mean()
     assert result.notes == []
 
