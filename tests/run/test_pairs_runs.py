@@ -138,7 +138,9 @@ def test_zero_shot_similarity_on_the_real_task_is_what_was_measured(real_data, m
 
 @pytest.mark.parametrize("target", ["regression", "classification"])
 def test_training_lowers_the_loss(go, target):
-    result = go("trainer.max_epochs=8", "optimizer.lr=1e-3", "encoder.dropout=0", "trainer.log_every_n_steps=1", target=target)
+    result = go(
+        "trainer.max_epochs=8", "optimizer.lr=1e-3", "encoder.dropout=0", "trainer.log_every_n_steps=1", target=target
+    )
     losses = pd.read_csv(f"{result.folder}/metrics.csv")["train/loss"].dropna()
     assert len(losses) == 48
     assert losses[-6:].mean() < 0.7 * losses[:6].mean()
