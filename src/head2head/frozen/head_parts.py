@@ -49,7 +49,7 @@ class FeatureSpec:
 
 
 class TrainableHead(nn.Module):
-    """What is trained of a head: features -> logits. Its parameters are the head's own.
+    """What is trained of a head: features -> logits. Its parts are the head's own.
 
     Attributes:
         specs: the arrays that it reads, in the order of forward's features.
@@ -79,7 +79,7 @@ class PooledClassifier(TrainableHead):
 
     def __init__(self, head: SentenceHead, encoder: Encoder):
         super().__init__()
-        self.compare, self.classifier = head.compare, head.classifier
+        self.compare, self.standardize, self.classifier = head.compare, head.standardize, head.classifier
         width = head.pool.size
         rule: list[Any] = [described(head.layers), described(head.pool)]
         if head.pool.needs_pooler:
@@ -89,7 +89,7 @@ class PooledClassifier(TrainableHead):
         self.makers = [functools.partial(pooled, head, head.layers)]
 
     def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
-        return self.classifier(self.compare(features[0]))
+        return self.classifier(self.standardize(self.compare(features[0])))
 
 
 class MixedClassifier(TrainableHead):
@@ -97,7 +97,8 @@ class MixedClassifier(TrainableHead):
 
     def __init__(self, head: SentenceHead, spec: EncoderSpec):
         super().__init__()
-        self.layers, self.compare, self.classifier, self.spec = head.layers, head.compare, head.classifier, spec
+        self.layers, self.compare, self.spec = head.layers, head.compare, spec
+        self.standardize, self.classifier = head.standardize, head.classifier
         pool = described(head.pool)
         self.specs = [
             FeatureSpec(frozenset({i}), "row", spec.hidden_size, json.dumps([described(Layer(spec, i)), pool]))
@@ -107,7 +108,8 @@ class MixedClassifier(TrainableHead):
 
     def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
         states = {i: state.unsqueeze(1) for i, state in zip(self.layers.reads, features, strict=True)}
-        return self.classifier(self.compare(self.layers(as_output(self.spec, states))[:, 0]))
+        vectors = self.layers(as_output(self.spec, states))[:, 0]
+        return self.classifier(self.standardize(self.compare(vectors)))
 
 
 class WordHead(TrainableHead):

@@ -1,33 +1,27 @@
-"""Many heads, seeds and learning rates trained on the same features, one after another."""
+"""The training of one run on features: epochs, and a validation after each."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+
+import torch
 
 from head2head.frozen.batches import Batches
 from head2head.frozen.frozen_run import FrozenRun, Schedule
-from head2head.frozen.predicting import predict
 from head2head.frozen.progress import Progress
-from head2head.frozen.single import SingleHead
+from head2head.frozen.single import SingleHead, predict, standardize
 from head2head.model.finetuner import CHECK_EVERY
 
 
-def train(runs: Sequence[FrozenRun], batches: Mapping[str, Batches], schedule: Schedule, progress: Progress) -> None:
-    """Train and score all runs. One that diverges has `failed` set, and ends; the others go on.
+def train(run: FrozenRun, batches: Mapping[str, Batches], schedule: Schedule, progress: Progress) -> None:
+    """Train and score a run; only score it where there is nothing to learn. One that diverges has `failed` set.
 
     Args:
         batches: "train", and the validation splits.
     """
-    with progress.over(len(runs) * schedule.steps, len(runs)):
-        for run in runs:
-            train_one(run, batches, schedule, progress)
-
-
-def train_one(run: FrozenRun, batches: Mapping[str, Batches], schedule: Schedule, progress: Progress) -> None:
-    """Train and score one run; only score it where there is nothing to learn."""
     started = time.perf_counter()
     if run.model.untrained(schedule.epochs):
         validate(run, batches, 0, 0)
@@ -35,6 +29,7 @@ def train_one(run: FrozenRun, batches: Mapping[str, Batches], schedule: Schedule
         progress.step(schedule.steps)
         progress.validated(run)
         return
+    standardize(run.head, batches["train"])
     trained = SingleHead(run, schedule)
     epochs = itertools.count() if schedule.epochs is None else range(schedule.epochs)
     step = 0
@@ -61,18 +56,22 @@ def train_epoch(trained: SingleHead, batches: Batches, epoch: int, step: int, pr
         Number of the steps taken.
     """
     run, schedule = trained.run, trained.schedule
+    total: torch.Tensor | float = 0.0
+    labels = 0
     for number, rows in enumerate(batches.order(run.seed, epoch)):
-        loss = trained.step(batches, epoch, number)
+        loss, count = trained.step(batches, epoch, number)
         step += 1
+        total, labels = total + loss * count, labels + count
         run.model.tokens_seen += int(batches.pieces(rows))
         progress.step()
         if number % CHECK_EVERY == 0 and not math.isfinite(value := loss.item()):
             run.failed = f"the training loss is {value} at step {step - 1}; try a lower optimizer.lr"
             break
         if schedule.log_every and step % schedule.log_every == 0:
-            run.losses.append((step, epoch, loss.item()))
+            run.points.append((step, epoch, loss.item()))
         if step == schedule.steps:
             break
+    run.model.losses.append(float(total) / labels)
     return step
 
 

@@ -16,6 +16,7 @@ from head2head.data.folds import Fold
 from head2head.data.task import Task
 from head2head.errors import UserError
 from head2head.files import sha256
+from head2head.model.exact import is_exact
 from head2head.run.canonical import canonical, class_of, without
 from head2head.run.label import head_label
 from head2head.run.result import VERSION
@@ -58,7 +59,7 @@ def identify(config: dict[str, Any], task: Task | None = None) -> Identity:
     check_similarity(config, task)
     config = complete(config, task)
     key = key_of(config, content(config, task), task.places)
-    head, seed = head_label(config["head"]), config["seed"]
+    head, seed = head_label(config["head"]) + "-exact" * is_exact(config), config["seed"]
     return Identity(key, task, head, seed, Path(config["output_dir"], task.name, head), f"{seed}-{key[:8]}")
 
 
@@ -179,9 +180,12 @@ def check_similarity(config: dict[str, Any], task: Task) -> None:
                 "with scores, such as stsb); give 1 or more"
             )
         return
-    another = class_of(head["classifier"]["_target_"]) != {"class": "Linear"}
-    if another or head.get("dropout") is not None:
-        setting = "head/classifier" if another else "head.dropout"
+    given = {
+        "head/classifier": class_of(head["classifier"]["_target_"]) != {"class": "Linear"},
+        "head.dropout": head.get("dropout") is not None,
+        "optimizer=exact": is_exact(config),
+    }
+    for setting in (name for name, is_given in given.items() if is_given):
         raise UserError(f"{setting}: with task.pairs=apart scores are a cosine, without a classifier; leave it out")
 
 

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from head2head.errors import UserError
 from head2head.model.heads.classifiers import Classifier
 from head2head.model.heads.layers import Layer, Layers
-from head2head.model.heads.pairs import Comparison
+from head2head.model.heads.pairs import Comparison, Cosine
 from head2head.model.heads.pooling import Pool, wide
+from head2head.model.heads.standardization import standardization
 from head2head.model.output import EncoderOutput, EncoderSpec, Needs
 
 
@@ -28,6 +29,9 @@ class SentenceHead(nn.Module):
             task decides it.
         num_labels: number C of logits (1 for regression).
         dropout: of the classifier; null for the encoder's own.
+        standardize: standardise what enters the classifier, and the tokens that a pool which learns reads, with
+            statistics of the training rows (`standardization.fit`). Never before a
+            cosine, which is of the vectors as they are.
     """
 
     kind = "sentence"
@@ -40,6 +44,7 @@ class SentenceHead(nn.Module):
         encoder: EncoderSpec,
         num_labels: int,
         dropout: float | None = None,
+        standardize: bool = False,
         compare: Callable[..., Comparison] = Comparison,
     ):
         super().__init__()
@@ -50,6 +55,10 @@ class SentenceHead(nn.Module):
                 "head/pool=pooler reads the last layer: pooler_output is made from it; use head/layers=last"
             )
         self.compare = compare(size=self.pool.size)
+        standardize = standardize and not isinstance(self.compare, Cosine)
+        learns = any(True for _ in self.pool.parameters())
+        self.standardize_tokens = standardization(self.layers.size, standardize and learns)
+        self.standardize = standardization(self.compare.size, standardize)
         self.classifier = build_classifier(classifier, self.kind, self.compare.size, num_labels, encoder, dropout)
         initialize(self, encoder.initializer_range)
 
@@ -63,13 +72,17 @@ class SentenceHead(nn.Module):
     def forward(self, output: EncoderOutput) -> Tensor:
         """(B, C) logits, from B sequences, or from 2B where the texts of pairs are read apart: first texts, then second
         ones."""
-        return self.classifier(self.compare(self.pooled(output, self.layers)))
+        return self.classify(self.pooled(output, self.layers))
+
+    def classify(self, vectors: Tensor) -> Tensor:
+        """(B, C) logits from pooled layers (B, D) or (2B, D)."""
+        return self.classifier(self.standardize(self.compare(vectors)))
 
     def pooled(self, output: EncoderOutput, layers: Layers) -> Tensor:
         """(B, D) or (2B, D): what the pool makes of some layers of each sequence."""
         mask = output.attention_mask if self.pool.special_tokens else output.text_mask
         pooler_output = output.pooler_output if self.pool.needs_pooler else None
-        return self.pool(layers(output), mask, pooler_output)
+        return self.pool(self.standardize_tokens(layers(output), mask), mask, pooler_output)
 
 
 class TokenHead(nn.Module):
@@ -89,12 +102,14 @@ class TokenHead(nn.Module):
         num_labels: int,
         subword: str = "first",
         dropout: float | None = None,
+        standardize: bool = False,
     ):
         super().__init__()
         if subword not in WORDS:
             raise UserError(f"head.subword={subword}: choose from: {', '.join(WORDS)}")
         self.subword = subword
         self.layers = layers(encoder=encoder)
+        self.standardize = standardization(self.layers.size, standardize)
         self.classifier = build_classifier(classifier, self.kind, self.layers.size, num_labels, encoder, dropout)
         initialize(self, encoder.initializer_range)
 
@@ -113,7 +128,7 @@ class TokenHead(nn.Module):
 
     def classify(self, features: Tensor, mask: Tensor) -> Tensor:
         """(B, W, C) logits from the words' features (B, W, H'), where mask (B, W) says that there is a word."""
-        return self.classifier(features.masked_fill(~mask.unsqueeze(-1), 0), mask)
+        return self.classifier(self.standardize(features, mask).masked_fill(~mask.unsqueeze(-1), 0), mask)
 
 
 def at(tokens: Tensor, positions: Tensor) -> Tensor:
