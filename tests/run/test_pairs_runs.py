@@ -184,6 +184,28 @@ def test_layers_that_are_frozen_are_computed_once_for_each_text(overrides):
     np.testing.assert_allclose(*logits, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(("target", "head"), [("classification", "mean"), ("regression", "attention")])
+def test_folds_share_the_features_of_all_texts_and_give_what_each_has_alone(overrides, target, head):
+    settings = [f"head={head}", "encoder.frozen=true", "trainer.precision=64-true", "optimizer.lr=1e-2"]
+    for fold in (0, 3):
+        typed = overrides(*settings, f"fold={fold}", target=target)
+        found, expected = run_one(compose(typed), typed), run(compose(typed), typed)
+        logits = [
+            np.array(pd.read_parquet(f"{result.folder}/predictions-fold.parquet")["logits"].tolist())
+            for result in (found, expected)
+        ]
+        assert len(logits[0]) > 10
+        np.testing.assert_allclose(*logits, rtol=0, atol=2e-6)
+
+
+def test_a_classifier_is_solved_on_u_v_and_their_distance(overrides):
+    typed = overrides("encoder.frozen=true", "optimizer=exact", target="classification")
+    result = run_one(compose(typed), typed)
+    assert result.head == "mean-exact"
+    assert result.parameters["head"] == 2 * 3 * 32 + 2
+    assert result.tokens > 0
+
+
 def test_rates_that_nothing_is_trained_with_give_one_score(overrides):
     runs = [overrides("encoder.frozen=true", f"optimizer.lr={rate}") for rate in (1e-3, 1e-2)]
     runs.append(overrides("encoder.frozen=true", "head=attention"))
@@ -214,6 +236,7 @@ def test_a_finished_run_is_scored_again_and_on_other_files(go, place, own, targe
     (["trainer.max_epochs=0", "task.pairs=together"], "regression", "trainer.max_epochs=0: only the similarity"),
     (["head/classifier=mlp"], "regression", "head/classifier: with task.pairs=apart scores are a cosine"),
     (["head.dropout=0.2"], "regression", "head.dropout: with task.pairs=apart scores are a cosine"),
+    (["optimizer=exact", "encoder.frozen=true"], "regression", "optimizer=exact: with task.pairs=apart scores"),
     (["head=ner"], "classification", "task table has one label a text: it needs a sentence head"),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused_before_anything_runs(overrides, own, target, message):
