@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
 from head2head.data.batching import EvaluationBatches, TokenizedRows, TrainBatches
+from head2head.data.survey import Survey, findings, survey
 from head2head.data.task import Task
 from head2head.data.tokenization import fingerprint, tokenize
 
@@ -68,6 +70,7 @@ class DataModule(pl.LightningDataModule):
         self.batch_size, self.evaluation_tokens, self.workers = batch_size, evaluation_tokens, workers
         self.cache_dir = cache_dir.expanduser()
         self.splits: dict[str, Split] = {}
+        self._surveys: dict[str, Survey] = {}
         self._train_batches: TrainBatches | None = None
         self._start = {"epoch": 0, "seen": 0}
 
@@ -78,8 +81,17 @@ class DataModule(pl.LightningDataModule):
             UserError: the data cannot be read.
         """
         for name in names:
-            if name not in self.splits:
-                self.splits[name] = self._split(self.task.read(name), name)
+            if name in self.splits:
+                continue
+            rows = self.task.read(name)
+            self.splits[name] = self._split(rows, name)
+            if "train" in names:
+                self._surveys[name] = survey(rows, self.task.labels, self.splits[name].truncated)
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What is worth knowing of the splits of a run before it is believed; none without training rows."""
+        return findings(self._surveys, self.task.max_length) if "train" in self._surveys else []
 
     def _split(self, dataset: Dataset, name: str) -> Split:
         kind, content = self.task.kind, fingerprint(dataset)

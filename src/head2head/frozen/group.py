@@ -40,7 +40,7 @@ from head2head.run.key import Identity, complete, identify
 from head2head.run.loggers import open_loggers
 from head2head.run.record import Parts, blank_result, conclude, count, last_line
 from head2head.run.result import Result, run_folder, write_result
-from head2head.run.run import build_trainer, quiet, run
+from head2head.run.run import build_trainer, quiet, run, show
 
 Outcome = Result | Exception
 Head = SentenceHead | TokenHead
@@ -68,6 +68,7 @@ def run_group(configs: Sequence[dict[str, Any]], overrides: Sequence[Sequence[st
     device = trainer.strategy.root_device
     dtype = torch.float64 if trainer.precision == "64-true" else torch.float32
     data = build_data(first, task, identities[0].seed, ["train", *task.validation_splits])
+    show(data.warnings)
     targets = targets_of(data, task.validation_splits)
 
     heads, refused = built_heads(configs, identities)
