@@ -17,6 +17,7 @@ from head2head.run.key import Identity, build_task, identify
 from head2head.run.result import Result, read_result
 from head2head.sweep import space
 from head2head.sweep.composer import Composer
+from head2head.sweep.data_sets import check_data_sets
 from head2head.sweep.distributions import Parameter
 from head2head.sweep.file import SweepFile
 
@@ -93,6 +94,7 @@ class Planner:
             except UserError as error:
                 raise UserError(f"{self.file.path}: {' '.join(overrides)}: {error}") from None
             found.setdefault(planned.key, planned)
+        check_data_sets(planned.identity.task for planned in found.values())
         return list(found.values())
 
     def _task(self, config: dict[str, Any]) -> Task:
