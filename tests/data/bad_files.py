@@ -248,7 +248,7 @@ def same(said: str, found: str) -> bool:
 
 
 def survey(name: str, count: int, seed: int) -> tuple[Counter, float, int]:
-    """Outcomes of many files of one reader, processor seconds of the slowest, and the process's largest size in bytes."""
+    """Outcomes of many files of a reader, processor seconds of the slowest, and the process's largest size in bytes."""
     rng, found, slowest = random.Random(f"{seed} {name}"), Counter(), 0.0
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)  # messages with short paths
