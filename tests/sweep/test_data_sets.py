@@ -10,6 +10,7 @@ from head2head.sweep.request import parse
 
 SWEEP = """# two data sets
 program: train.py
+command: ["${env}", "${interpreter}", "${program}", "${args_no_hyphens}"]
 method: grid
 parameters:
   task: {value: table}
