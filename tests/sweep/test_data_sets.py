@@ -5,7 +5,7 @@ import pytest
 from head2head.errors import UserError
 from head2head.run.configuration import compose
 from head2head.run.key import build_task
-from head2head.sweep.data_sets import check_data_sets
+from head2head.sweep.data_sets import DataSets
 from head2head.sweep.request import parse
 
 SWEEP = """# two data sets
@@ -63,5 +63,6 @@ def test_one_data_set_in_two_places_is_one(plan):
 
 
 def test_tasks_without_files_have_no_content_to_differ_in():
-    tasks = [build_task(compose([f"task.data_seed={seed}"])) for seed in (0, 1)]
-    check_data_sets(tasks)
+    data_sets = DataSets()
+    for seed in (0, 1):
+        data_sets.check(build_task(compose([f"task.data_seed={seed}"])))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from head2head.data.task import Task
@@ -10,19 +9,23 @@ from head2head.errors import UserError
 from head2head.files import sha256
 
 
-def check_data_sets(tasks: Iterable[Task]) -> None:
-    """Check that tasks of one name read files of the same content.
+class DataSets:
+    """The files that a sweep's tasks read, by the tasks' names."""
 
-    Raises:
-        UserError: they do not.
-    """
-    seen: dict[str, tuple[dict[str, str], Path]] = {}
-    for task in tasks:
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[dict[str, str], Path]] = {}
+
+    def check(self, task: Task) -> None:
+        """Check that a task reads files of the same content as those before it that have its name.
+
+        Raises:
+            UserError: it does not.
+        """
         files = {split: file for split, file in task.run_sources().items() if isinstance(file, Path)}
         if not files:
-            continue
+            return
         content = {split: sha256(file) for split, file in files.items()}
-        known, other = seen.setdefault(task.name, (content, files["train"]))
+        known, other = self._seen.setdefault(task.name, (content, files["train"]))
         if content != known:
             raise UserError(
                 f"two data sets are called {task.name} ({other}, {files['train']}); give each a task of its own: "
