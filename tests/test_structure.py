@@ -23,14 +23,8 @@ ALLOWED = {
     "experiments": {"errors", "files", "run.result"},
     "statistics": {"errors"},
     "sweep": BASE | {"data", "experiments", "model", "run", "frozen", "statistics"},
-    "report": {
-        "errors",
-        "statistics",
-        "files",
-        "experiments",
-        *(f"run.{name}" for name in ("result", "key", "canonical", "label")),
-    }
-    | {"run.configuration"},
+    "report": {"errors", "statistics", "files", "experiments", "data.entities"}
+    | {f"run.{name}" for name in ("result", "key", "canonical", "label", "configuration")},
     "cli": BASE
     | {"data", "metrics", "model", "experiments", "run", "frozen", "sweep", "report", "speed", "statistics"},
 }
