@@ -82,8 +82,8 @@ def test_the_share_of_words_that_are_cut_off_is_said(make_task, write, tmp_path)
     task = make_task("table", train=train, validation=validation, max_length=12)
     data = DataModule(task, built_in_tokenizer(), seed=0, cache_dir=tmp_path)
     data.load(["train", "validation"])
-    assert data.splits["train"].truncated == {"examples": 1, "words": 30}
-    assert data.warnings == ["train: about 68.2 % of the words are cut off at task.max_length=12, in 1 of 4 rows"]
+    assert data.splits["train"].truncated == {"examples": 1, "words": 37}
+    assert data.warnings == ["train: about 84.1 % of the words are cut off at task.max_length=12, in 1 of 4 rows"]
 
 
 @pytest.mark.parametrize("names", [["validation"], ["test"]])
