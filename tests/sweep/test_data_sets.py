@@ -33,7 +33,7 @@ def plan(tmp_path, monkeypatch):
         (tmp_path / "experiments/two").mkdir(parents=True)
         content = SWEEP.replace("FIRST", first).replace("SECOND", second)
         (tmp_path / "experiments/two/sweep.yaml").write_text(content)
-        return parse(["experiment=two", *typed]).planner.all()
+        return parse(["experiment=two", *typed]).planners[0].all()
 
     return planned
 

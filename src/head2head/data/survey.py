@@ -82,7 +82,9 @@ def _targets(rows: Dataset, labels: Sequence[str]) -> tuple[np.ndarray | None, d
     if "label" not in rows.column_names:
         return None, {}
     values = np.asarray(rows["label"][:])
-    found = np.bincount(values, minlength=len(labels)) if labels else ()
+    if not labels:
+        return values, {}
+    found = np.bincount(values, minlength=len(labels))
     return values, {label: int(count) for label, count in zip(labels, found, strict=True)}
 
 
