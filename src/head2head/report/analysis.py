@@ -64,11 +64,11 @@ class Analysis:
     cells: one row a task and head, also where there is no run. task, head, metric, split; n (finished runs that are
         reported: under folds one a fold and repeat, of the setting that the other folds chose), failed, stopped,
         collapsed, not_above_baseline, not_converged (counts; runs with scores count in the mean, whatever their flag),
-        gains (twice the epochs do, by more than a standard error), incomplete (the grid of settings was), edge (settings
-        whose grid should grow, and where to); mean, std (n - 1 in the denominator; NaN for n = 1), ci_low, ci_high
-        (examples and runs), examples and clusters (different ones predicted), without (why there is no interval);
-        baseline, p_best (probability that the head is best), rank (of the mean in the task, 1 is best), best (has the
-        task's highest mean), mark ("above" or "below" the reference, else ""). Numbers are NaN where n = 0.
+        gains (twice the epochs do, by more than a standard error), incomplete (the grid of settings was), edge
+        (settings whose grid should grow, and where to); mean, std (n - 1 in the denominator; NaN for n = 1), ci_low,
+        ci_high (examples and runs), examples and clusters (different ones predicted), without (why there is no
+        interval); baseline, p_best (probability that the head is best), rank (of the mean in the task, 1 is best), best
+        (has the task's highest mean), mark ("above" or "below" the reference, else ""). Numbers are NaN where n = 0.
     comparisons: one row a pair of heads of a task, paired by run and example. task, reference, head, to_reference
         (whether `reference` is the task's), n (common runs), difference (head minus reference), ci_low, ci_high, p
         (two-sided, t with `freedom`), sd_examples, sd_runs (the standard error's two parts), equal (practically);

@@ -170,7 +170,7 @@ def _row(result: Result, task: str, head: str, setting: Setting) -> dict[str, An
         "stopped": None if failed else result.stopped,
         "collapsed": not failed and bool(result.collapsed),
         "above_baseline": not failed and bool(result.above_baseline),
-        "not_converged": not failed and getattr(result, "converged", None) is False,
+        "not_converged": not failed and result.converged is False,
         "baseline": result.baseline.get(result.split, {}).get(result.metric, math.nan),
         "train_seconds": result.seconds.get("train", math.nan),
         "total_seconds": result.seconds.get("total", math.nan),
