@@ -78,7 +78,6 @@ def run_group(configs: Sequence[dict[str, Any]], overrides: Sequence[Sequence[st
     device = trainer.strategy.root_device
     dtype = torch.float64 if trainer.precision == "64-true" else torch.float32
     data = build_data(first, task, identities[0].seed, ["train", *task.validation_splits])
-    show(data.warnings)
     targets = targets_of(data, task.validation_splits)
 
     heads, refused = built_heads(configs, identities)
@@ -87,6 +86,7 @@ def run_group(configs: Sequence[dict[str, Any]], overrides: Sequence[Sequence[st
     if encoder is None:
         return
     check_length(task, encoder)
+    show(data.warnings)
     encoder = encoder.to(device, dtype)
 
     runs: dict[int, FrozenRun] = {}
