@@ -1,0 +1,191 @@
+"""Whole races: what is run, what is said, and what survives a kill."""
+
+import json
+import random
+import shutil
+import signal
+import time
+
+import pytest
+
+from forked import ROOT, Forked
+
+HEADS = {"good": ("alpha beta gamma", "delta epsilon zeta"), "bad": ("one two three", "four five six")}
+
+
+def write_csv(path, rows=120, seed=0):
+    """Texts of two classes, each with words of its own."""
+    rng, lines = random.Random(seed), ["text,label"]
+    for i in range(rows):
+        label = ("good", "bad")[i % 2]
+        words = " ".join(rng.choice(HEADS[label]) for _ in range(3))
+        lines.append(f"{words} {i},{label}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+FROZEN = [
+    *("task=table", "task.train=my.csv", "encoder=random-tiny", "encoder.frozen=true", "folds=3", "repeats=1"),
+    *("trainer.accelerator=cpu", "threads=1", "trainer.max_epochs=2", "optimizer.lr=0.01,0.03"),
+]
+
+
+class Place:
+    """A folder with my.csv, and races in it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        write_csv(folder / "my.csv")
+
+    def start(self, *arguments):
+        return Forked("compare", arguments, self.folder)
+
+    def ask(self, *arguments):
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=300)
+        return process.returncode, out, err
+
+    @property
+    def experiment(self):
+        (found,) = self.folder.glob("experiments/compare-*")
+        return found
+
+    def race(self):
+        """race.json, but for the time that it took."""
+        content = json.loads((self.experiment / "race.json").read_text())
+        return {name: value for name, value in content.items() if name != "seconds"}
+
+    def results(self):
+        path = self.experiment / "results.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory):
+    """A race on a frozen encoder, own data without a validation file."""
+    place = Place(tmp_path_factory.mktemp("answered") / "place")
+    place.told = place.ask(*FROZEN)
+    return place
+
+
+def test_own_data_without_a_validation_file_get_an_answer_a_report_and_a_command(answered):
+    status, out, err = answered.told
+    assert status == 0, err
+    race = answered.race()
+    assert race["answer"] in out.replace("\r", "")
+    assert (answered.experiment / "report.html").is_file()
+    assert "to train " in out
+    assert "head2head train head=" in out
+    assert "after 1 of 3 rounds" in out or "after 2 of 3 rounds" in out
+    assert "run_spread=0.01" in out
+
+
+def test_the_race_is_on_record_with_why_heads_have_unequal_runs(answered):
+    race = answered.race()
+    assert "because a race gave them out" in race["why_unequal"]
+    assert race["runs"] == len(answered.results()) == sum(head["runs"] for head in race["heads"])
+    assert {head["head"] for head in race["heads"]} == {"pooler", "cls", "mean", "max", "weighted_sum-mean"}
+    for head in race["heads"]:
+        assert len(head["settings_run"]) == head["rounds"]
+        if head["dropped_after_round"] is not None:
+            assert head["state"] in ("beaten", "equal", "no better")
+
+
+def test_asked_again_nothing_is_run_and_the_answer_is_the_same(answered):
+    before = answered.race(), {p: p.stat().st_mtime_ns for p in answered.folder.glob("lightning_logs/*/*/*/result.json")}
+    status, out, err = answered.ask(*FROZEN)
+    assert status == 0, err
+    assert answered.race() == before[0]
+    assert {p: p.stat().st_mtime_ns for p in answered.folder.glob("lightning_logs/*/*/*/result.json")} == before[1]
+
+
+def test_killed_and_started_again_a_race_comes_to_the_same_end(answered, tmp_path):
+    place = Place(tmp_path / "killed")
+    for _ in range(2):
+        process = place.start(*FROZEN)
+        there = len(list(place.folder.glob("lightning_logs/*/*/*/result.json")))
+        end = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < end:
+            if len(list(place.folder.glob("lightning_logs/*/*/*/result.json"))) > there:
+                break
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    status, _, err = place.ask(*FROZEN)
+    assert status == 0, err
+    assert place.race() == answered.race()
+
+
+def test_a_budget_in_runs_ends_the_race_and_a_larger_one_goes_on(tmp_path):
+    place = Place(tmp_path / "budget")
+    asked = [text for text in FROZEN if not text.startswith("optimizer.lr")] + ["heads=mean,max", "margin=0"]
+    status, out, err = place.ask(*asked, "budget=4runs")
+    assert status == 0, err
+    assert len(place.results()) == 4
+    assert place.race()["rounds"] == 2
+    assert "Not decided" in out
+    assert "Budget=4runs leaves no room for round 3" in out
+    assert place.ask(*asked, "budget=1runs")[0] == 1 or len(place.results()) == 4
+    status, _, err = place.ask(*asked, "budget=100runs")
+    assert status == 0, err
+    assert place.race()["rounds"] == 3
+    assert len(place.results()) == 6
+
+
+def test_words_are_raced_with_heads_of_their_own(tmp_path):
+    place = Place(tmp_path / "words")
+    rng, lines = random.Random(0), []
+    for _ in range(60):
+        for _ in range(rng.randint(2, 5)):
+            word, tag = rng.choice([("Anna", "B-PER"), ("Paris", "B-LOC"), ("sees", "O"), ("the", "O"), ("sea", "O")])
+            lines.append(f"{word} {tag}")
+        lines.append("")
+    (place.folder / "words.txt").write_text("\n".join(lines))
+    asked = [text for text in FROZEN if not text.startswith("task")]
+    status, out, err = place.ask(*asked, "task=conll", "task.train=words.txt", "folds=2")
+    assert status == 0, err
+    assert {head["head"] for head in place.race()["heads"]} == {"ner", "weighted_sum-ner", "concat_last4-ner"}
+    assert "head2head train head=" in out
+
+
+def test_fine_tuned_runs_go_to_workers_and_a_plan_starts_none(tmp_path):
+    place = Place(tmp_path / "tuned")
+    asked = [text for text in FROZEN if "frozen" not in text and not text.startswith("threads")]
+    asked += ["heads=mean,max", "folds=2", "trainer.max_steps=2", "hydra.launcher.n_jobs=1", "hydra/launcher=joblib"]
+    status, out, err = place.ask(*asked, "plan=true")
+    assert status == 0, err
+    assert "at most 8 runs in 2 rounds (2 folds x 1 repeats), 0 of them there already" in out
+    assert not (place.folder / "experiments").exists()
+    status, out, err = place.ask(*asked)
+    assert status == 0, err
+    assert len(place.results()) >= 8
+    assert {result["threads"] for result in place.results()} != {0}
+
+
+def test_mistakes_are_told_in_a_line(tmp_path):
+    place = Place(tmp_path / "mistakes")
+    for arguments, told in (
+        (["task=table", "task.train=none.csv"], "error: none.csv: no such file"),
+        (["--help=1"], "error: --help=1: settings have no dashes"),
+        ([*FROZEN, "budget=3runs"], "error: budget=3runs: the first round alone takes "),
+        ([*FROZEN, "folds=200"], "folds=200: the training rows form 120 groups only"),
+    ):
+        status, _, err = place.ask(*arguments)
+        assert status == 1
+        assert told in err
+        assert "Traceback" not in err
+
+
+def test_help_takes_no_torch_and_names_every_head(tmp_path):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from head2head.cli.hydra_command_line import compare; compare(['--help']);"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "budget=30m" in done.stdout
+    assert "weighted_sum" in done.stdout
+    assert shutil.which("head2head") is None or "usage: head2head compare" in done.stdout
