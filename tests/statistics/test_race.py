@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from head2head.statistics.course import Design, Entry, Failed, replay
-from head2head.statistics.race import Rules, against, differences, needed, probability_best, variance
+from head2head.statistics.race import Rules, against, needed, probability_best, variance
 from head2head.statistics.settings_left import Scored
 from head2head.statistics.uncertainty import components
 
@@ -36,24 +36,33 @@ def test_the_first_look_spends_its_share_and_later_ones_more():
     assert levels[-1] < 0.05 / 4
 
 
+def difference(count):
+    """Differences of two heads by round: scores (R,), cluster ids and influences (N,), influences (R, G)."""
+    pairs = list(zip(rounds(0.7, count, seed=1), rounds(0.6, count, seed=2), strict=True))
+    scores = np.array([a.score - b.score for a, b in pairs])
+    ids, influence = (np.concatenate(x) for x in zip(*((a.clusters, a.influence - b.influence) for a, b in pairs), strict=True))
+    whole = np.zeros((count, len(ids)))
+    whole[np.repeat(np.arange(count), len(ids) // count), ids] = influence
+    return scores, ids, influence, whole
+
+
 def test_before_the_third_round_the_spread_of_runs_is_the_one_set_beforehand():
-    scores, influence = differences(rounds(0.7, 2, seed=1), rounds(0.6, 2, seed=2))
-    examples, run, freedom = variance(scores, influence, 0.03)
-    assert examples == pytest.approx(float(components(scores, influence).examples))
+    scores, ids, influence, whole = difference(2)
+    examples, run, freedom = variance(scores, ids, influence, 0.03)
+    assert examples == pytest.approx(float(components(scores, whole).examples))
     assert run == 0.03**2
-    assert freedom == influence.shape[1] - 1
+    assert freedom == len(ids) - 1
 
 
 def test_later_the_rounds_have_their_say_and_the_one_set_beforehand_counts_as_four():
-    scores, influence = differences(rounds(0.7, 5, seed=1), rounds(0.6, 5, seed=2))
+    scores, ids, influence, whole = difference(5)
     wild = scores + np.array([0.2, -0.2, 0.1, -0.1, 0.0])
-    examples, run, freedom = variance(wild, influence, 0.02)
-    squares = np.square(influence)
-    explained = (squares.sum() - 5 * np.square(influence.mean(axis=0)).sum()) / 4
-    assert run == pytest.approx((4 * 0.02**2 + 4 * (wild.var(ddof=1) - explained)) / 8)
+    examples, run, freedom = variance(wild, ids, influence, 0.02)
+    parts = components(wild, whole)  # the same without a spread set beforehand
+    assert examples == pytest.approx(float(parts.examples))
+    assert run == pytest.approx((4 * 0.02**2 + 4 * 5 * float(parts.runs)) / 8)
     assert 8 <= freedom < 20
-    calm = variance(np.full(5, 0.1), influence, 0.0)
-    assert calm[1] == 0.0
+    assert variance(np.full(5, 0.1), ids, influence, 0.0)[1] == 0.0
 
 
 def test_bounds_are_those_of_a_t_interval():

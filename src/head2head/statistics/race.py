@@ -17,10 +17,10 @@ The variance of a difference D over R rounds is that of `statistics/uncertainty.
 spread between runs, sigma, is set beforehand (`run_spread`; the race prints it), since a few rounds hardly tell it:
 
     R < 3:  V_runs = sigma^2 / R
-    else:   V_runs = max(0, (4 sigma^2 + (R-1) (S^2 - W)) / (4 + R-1)) / R
+    else:   V_runs = max(0, (4 sigma^2 + (R-1) (S^2 - W)) / (4 + R-1), S^2 - W) / R
 
 so that sigma counts as much as four more rounds would (a moderated variance: Smyth 2004, Statistical Applications in
-Genetics and Molecular Biology 3). Degrees of freedom by Satterthwaite. `benchmarks/race.py` simulates whole races.
+Genetics and Molecular Biology 3), unless the rounds say that it is too small. Degrees of freedom by Satterthwaite. `benchmarks/race.py` simulates whole races.
 
 Nearest of kin: Maron and Moore's Hoeffding races (1994), the F-race of Birattari et al. (2002), and Optuna's
 WilcoxonPruner, which stops a trial when a signed-rank test over folds says that it is worse than the best one, at
@@ -42,7 +42,7 @@ from scipy import special
 
 from head2head.statistics.boundaries import levels
 from head2head.statistics.settings_left import Scored
-from head2head.statistics.uncertainty import DIGITS, DRAWS, MARGIN, moments
+from head2head.statistics.uncertainty import DIGITS, DRAWS, MARGIN
 
 ALPHA = 0.05
 POWER_OF_SHARE = 1.5
@@ -114,34 +114,35 @@ def against(head: Rounds, name: str, other: Rounds, rules: Rules, level: float) 
         level: of each bound, one-sided.
     """
     common = min(len(head), len(other))
-    scores, influence = differences(head[:common], other[:common])
-    examples, run, freedom = variance(scores, influence, rules.run_spread)
+    pairs = list(zip(head[:common], other[:common], strict=True))
+    scores = np.array([ours.score - theirs.score for ours, theirs in pairs])
+    ids = np.concatenate([ours.clusters for ours, _ in pairs])
+    influence = np.concatenate([ours.influence - theirs.influence for ours, theirs in pairs])
+    examples, run, freedom = variance(scores, ids, influence, rules.run_spread)
     mean = float(scores.mean())
     half = float(special.stdtrit(freedom, 1 - level)) * math.sqrt(examples + run / common)
     return Against(name, mean, mean - half, mean + half, examples, run, freedom, common)
 
 
-def differences(head: Rounds, other: Rounds) -> tuple[np.ndarray, np.ndarray]:
-    """(R,) differences of scores by round; (R, G) influences on them."""
-    ids = np.unique(np.concatenate([run.clusters for run in head]))
-    influence = np.zeros((len(head), len(ids)))
-    for row, ours, theirs in zip(influence, head, other, strict=True):
-        row[np.searchsorted(ids, ours.clusters)] = ours.influence - theirs.influence
-    return np.array([ours.score - theirs.score for ours, theirs in zip(head, other, strict=True)]), influence
+def variance(
+    scores: np.ndarray, clusters: np.ndarray, influence: np.ndarray, run_spread: float
+) -> tuple[float, float, float]:
+    """V_examples, R V_runs and degrees of freedom of the mean difference, as the module's docstring has it.
 
-
-def variance(scores: np.ndarray, influence: np.ndarray, run_spread: float) -> tuple[float, float, float]:
-    """V_examples, R V_runs and degrees of freedom of the mean of (R,) differences, as the module's docstring has it."""
-    rounds, clusters = influence.shape
-    most = max(clusters - 1, 1)
+    Args:
+        scores: (R,) differences by round.
+        clusters, influence: (N,) ids of clusters, and the influence of each, one round after the other.
+    """
+    rounds = len(scores)
+    most = max(int((np.bincount(clusters) > 0).sum()) - 1, 1)
+    examples = float(np.square(np.bincount(clusters, influence) / rounds).sum())
     if rounds < TRUSTED:
-        averaged = influence.mean(axis=0)
-        return float(averaged @ averaged), run_spread**2, float(most)
-    examples, explained, between = (float(part) for part in moments(scores, influence))
+        return examples, run_spread**2, float(most)
+    explained = (float(np.square(influence).sum()) - rounds * examples) / (rounds - 1)
     weight = PRIOR + rounds - 1
-    run = max(0.0, (PRIOR * run_spread**2 + (rounds - 1) * (between - explained)) / weight)
-    whole = examples + run / rounds
-    spread = examples**2 / most + ((run + explained) / rounds) ** 2 / weight
+    beyond = float(scores.var(ddof=1)) - explained
+    run = max(0.0, (PRIOR * run_spread**2 + (rounds - 1) * beyond) / weight, beyond)
+    whole, spread = examples + run / rounds, examples**2 / most + ((run + explained) / rounds) ** 2 / weight
     return examples, run, float(np.clip(whole**2 / spread, weight, max(most, weight))) if spread > 0 else float(most)
 
 
@@ -210,12 +211,12 @@ def probability_best(heads: Mapping[str, Rounds], rules: Rules) -> dict[str, flo
 
 def _shared(heads: Mapping[str, Rounds], others: Sequence[str], leader: str) -> np.ndarray:
     """(H-1, H-1) covariance over examples of the mean differences to the leader, of unequal numbers of rounds."""
-    ids = np.unique(np.concatenate([run.clusters for rounds in heads.values() for run in rounds]))
-    averaged = np.zeros((len(others), len(ids)))
+    size = 1 + max(int(run.clusters.max()) for rounds in heads.values() for run in rounds)
+    averaged = np.zeros((len(others), size))
     for row, name in zip(averaged, others, strict=True):
         common = min(len(heads[name]), len(heads[leader]))
         for ours, theirs in zip(heads[name][:common], heads[leader][:common], strict=True):
-            row[np.searchsorted(ids, ours.clusters)] += (ours.influence - theirs.influence) / common
+            row[ours.clusters] += (ours.influence - theirs.influence) / common
     return averaged @ averaged.T
 
 

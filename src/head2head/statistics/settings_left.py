@@ -27,7 +27,7 @@ class Scored(NamedTuple):
     """A run as a race sees it.
 
     score: as a fraction.
-    clusters: (C,) ids of the clusters of the examples that it is scored on, ascending.
+    clusters: (C,) ids, from 0 on, of the clusters of the examples that it is scored on, each once.
     influence: (C,) of each on the score, see `statistics/influence.py`.
     """
 

@@ -63,24 +63,18 @@ def components(scores: np.ndarray, influence: np.ndarray) -> Components:
         (...) each; of one run, V_runs is 0, since nothing is known of it.
     """
     runs, clusters = influence.shape[-2:]
+    averaged = influence.mean(axis=-2)
+    examples = (averaged**2).sum(axis=-1)
     if runs == 1:
-        examples = (influence[..., 0, :] ** 2).sum(axis=-1)
         return Components(examples, np.zeros_like(examples), np.full_like(examples, clusters - 1))
-    examples, explained, between = moments(scores, influence)
+    explained = ((influence**2).sum(axis=(-2, -1)) - runs * examples) / (runs - 1)
+    between = scores.var(axis=-1, ddof=1)
     # Equal scores of all runs leave rounding errors in both.
     beyond = np.where(between - explained > 1e-12 * (between + explained), between - explained, 0) / runs
     spread = examples**2 / max(clusters - 1, 1) + (between / runs) ** 2 / (runs - 1)
     freedom = np.divide((examples + beyond) ** 2, spread, out=np.full_like(spread, runs - 1), where=spread > 0)
     freedom = np.clip(freedom, min(runs, clusters) - 1, max(clusters, runs) - 1)
     return Components(examples, beyond, np.where(beyond > 0, freedom, clusters - 1))
-
-
-def moments(scores: np.ndarray, influence: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """V_examples, W and S^2 of the module's docstring, of at least two runs; arguments as of `components`."""
-    runs = influence.shape[-2]
-    examples = (influence.mean(axis=-2) ** 2).sum(axis=-1)
-    explained = ((influence**2).sum(axis=(-2, -1)) - runs * examples) / (runs - 1)
-    return examples, explained, scores.var(axis=-1, ddof=1)
 
 
 class Estimate(NamedTuple):
