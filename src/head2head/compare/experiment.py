@@ -21,7 +21,7 @@ from head2head.compare.question import Question
 from head2head.errors import UserError
 from head2head.experiments import SWEEP_FILE, ResultsFile, folder_of, results_file
 from head2head.files import write_atomically
-from head2head.frozen.eligible import solvable
+from head2head.frozen.eligible import learned_parts
 from head2head.run.canonical import NOT_IN_KEY
 from head2head.statistics.course import Design, Entry
 from head2head.statistics.influence import OF_CLASSES
@@ -146,8 +146,9 @@ def sweep_files(question: Question, compose: Composer) -> list[SweepFile]:
     epochs_text = [f"trainer.max_epochs={count}" for count in epochs]
     folds = [f"folds={question.folds}"] if question.folds != 5 else []
     rates = {"optimizer.lr": FROZEN_RATES if question.frozen else RATES}
-    trained = dict(question.grids) if {"optimizer.lr", "optimizer.head_lr"} & set(question.grids) else rates | dict(question.grids)
-    exact = [head for head in question.heads if question.frozen and "optimizer" not in given and solvable(compose([*question.overrides, f"head={head}"]))]
+    typed_rates = {"optimizer.lr", "optimizer.head_lr"} & set(question.grids)
+    trained = (rates if not typed_rates else {}) | dict(question.grids)
+    exact = [head for head in question.heads if solved(question, head, compose)]
     others = [head for head in question.heads if head not in exact]
     files = []
     if exact:
@@ -156,6 +157,12 @@ def sweep_files(question: Question, compose: Composer) -> list[SweepFile]:
         path = TRAINED if exact else SWEEP_FILE
         files.append(grid(path, question, others, trained, [*own, *folds, *epochs_text]))
     return files
+
+
+def solved(question: Question, head: str, compose: Composer) -> bool:
+    """Whether a head's classifier is solved exactly: on a frozen encoder, unless an optimizer was asked for."""
+    asked = any(name_of(text) == "optimizer" for text in question.overrides)
+    return question.frozen and not asked and not learned_parts(compose([*question.overrides, f"head={head}"])["head"])
 
 
 def grid(

@@ -18,8 +18,9 @@ from head2head.run.configuration import (
     groups,
     hydra_initialized,
     one_line,
-    resolved,
+    plain,
     search_path,
+    settled,
 )
 
 if TYPE_CHECKING:
@@ -91,12 +92,12 @@ class Composer:
             config = copy.deepcopy(composed)
             for override in early:
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
-            self._resolved[key] = resolved(config)
-        plain = copy.deepcopy(self._resolved[key])
+            self._resolved[key] = plain(config)
+        copied = copy.deepcopy(self._resolved[key])
         for name, override in late.items():
             *path, last = name.split(".")
-            functools.reduce(dict.__getitem__, path, plain)[last] = override.value()
-        return plain
+            functools.reduce(dict.__getitem__, path, copied)[last] = override.value()
+        return settled(copied)
 
     def _chosen(self, choices: tuple[str, ...]) -> DictConfig:
         from hydra import compose as hydra_compose
