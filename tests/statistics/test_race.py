@@ -31,9 +31,9 @@ def rounds(mean, count, examples=500, seed=0, spread=0.0, noise=1.0):
 
 def test_the_first_look_spends_its_share_and_later_ones_more():
     levels = [RULES.level(rounds) for rounds in RULES.looks]
-    assert levels[0] == pytest.approx(0.05 / 4 * 0.1**1.5)
+    assert levels[0] == pytest.approx(0.05 / 2 / 4 * 0.1**1.5)
     assert levels == sorted(levels)
-    assert levels[-1] < 0.05 / 4
+    assert levels[-1] < 0.05 / 2 / 4
 
 
 def difference(count):
@@ -188,10 +188,10 @@ def simulation(monkeypatch):
 
 
 def test_the_best_head_is_dropped_in_few_races_and_runs_are_saved(simulation):
-    table = simulation.run(simulation.short(), 8, None)
+    table = simulation.run(simulation.short(), 20)
     boundary = table[table["truth"] == "boundary"]
-    drops, races = (boundary["false_drop"] * boundary["races"]).sum(), boundary["races"].sum()
-    assert stats.binomtest(round(drops), int(races), 0.05, "greater").pvalue > 0.001
+    drops, races = (boundary["false_drop"] * boundary["races"]).sum(), int(boundary["races"].sum())
+    assert stats.binomtest(round(drops), races, 0.05, "greater").pvalue > 0.01
     apart = table[table["truth"] == "apart"].iloc[0]
-    assert apart["runs_saved"] > 0.3
+    assert apart["runs_saved"] > 0.2
     assert apart["winner_within_margin"] > 0.9

@@ -7,11 +7,13 @@ else it is. Where the whole interval is below 0 it is beaten; where it lies with
 The race is over when one head is left, or all rounds have been run.
 
 Looking after every round does not raise the error. Each bound is one-sided, and its level that of a group-sequential
-test of one head against one rival (`statistics/boundaries.py`), which spends alpha / rivals: alpha t^1.5 / rivals by
-the time that the share t of all rounds has been run. A head that is better than all others by more than the margin is
-dropped only if one of the bounds fails; by Boole's inequality that happens in a share of `alpha` of all races at most.
-Looks are taken to hang together as means do of which each round is a new part. Rounds of a second repeat hold the same
-rows as the first: looks then hang together more closely, which leaves the bounds on the safe side.
+test of one head against one rival (`statistics/boundaries.py`), which spends alpha / 2 / rivals, by a share of t^1.5
+by the time that the share t of all rounds has been run. A head that is better than all others by more than the margin
+is dropped only if one of the bounds fails; by Boole's inequality that happens in a share of alpha / 2 of all races at
+most. The other half is kept for what the bounds do not see: a choice of settings that goes wrong in all folds of a
+repeat alike, and runs that spread more than was said beforehand. Looks are taken to hang together as means do of which
+each round is a new part; rounds of a second repeat hold the same rows as the first, so that looks hang together more
+closely, which leaves the bounds on the safe side.
 
 The variance of a difference D over R rounds is that of `statistics/uncertainty.py`, V_examples + V_runs, but that a
 spread between runs, sigma, is set beforehand (`run_spread`; the race prints it), since a few rounds hardly tell it:
@@ -46,6 +48,7 @@ from head2head.statistics.uncertainty import DIGITS, DRAWS, MARGIN
 
 ALPHA = 0.05
 POWER_OF_SHARE = 1.5
+BY_BOUNDS = 0.5  # share of alpha that the bounds may spend
 TRUSTED = 3  # rounds from which on their own spread has a say
 PRIOR = 4  # rounds that the spread set beforehand counts as much as
 
@@ -75,7 +78,7 @@ class Rules:
     def level(self, rounds: int) -> float:
         """Of one bound, at the look after so many rounds."""
         times = tuple(look / self.rounds for look in self.looks)
-        return levels(times, self.alpha / max(self.rivals, 1), POWER_OF_SHARE)[self.looks.index(rounds)]
+        return levels(times, BY_BOUNDS * self.alpha / max(self.rivals, 1), POWER_OF_SHARE)[self.looks.index(rounds)]
 
 
 class Against(NamedTuple):
