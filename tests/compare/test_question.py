@@ -9,6 +9,7 @@ from head2head.compare.question import parse
 from head2head.errors import UserError
 
 TINY = ["encoder=random-tiny", "task=majority"]
+SMALL = [*TINY, "repeats=1", "folds=2"]
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +76,7 @@ def test_every_head_has_the_same_rates_on_every_fold_of_every_repeat():
 
 
 def test_on_a_frozen_encoder_heads_without_learned_parts_are_solved_and_others_have_rates():
-    experiment = build(parse([*TINY, "encoder.frozen=true"]))
+    experiment = build(parse([*SMALL, "encoder.frozen=true"]))
     counts = {experiment.names[head]: len(settings) for head, settings in experiment.settings.items()}
     assert counts == {"pooler": 1, "cls": 1, "mean": 1, "max": 1, "weighted_sum": 3}
     experiment.write()
@@ -86,12 +87,12 @@ def test_on_a_frozen_encoder_heads_without_learned_parts_are_solved_and_others_h
 
 
 def test_words_have_heads_of_their_own():
-    experiment = build(parse(["task=entities", "encoder=random-tiny"]))
+    experiment = build(parse(["task=entities", *SMALL[0:1], *SMALL[2:]]))
     assert list(experiment.settings) == ["ner", "weighted_sum-ner", "concat_last4-ner"]
 
 
 def test_what_is_typed_takes_the_place_of_the_usual_grid():
-    experiment = build(parse([*TINY, "optimizer.lr=1e-3", "trainer.max_epochs=1,2", "heads=mean,max", "repeats=1"]))
+    experiment = build(parse([*TINY, "optimizer.lr=1e-3", "trainer.max_epochs=1,2", "heads=mean,max", "repeats=1", "folds=2"]))
     assert set(experiment.settings) == {"mean", "max"}
     assert len(experiment.settings["mean"]) == 2
     config = experiment.settings_of(next(iter(experiment.planned.values())))
@@ -102,13 +103,13 @@ def test_the_same_question_finds_its_experiment_and_another_one_has_its_own(tmp_
     data = tmp_path / "my.csv"
     rows = [f"text {i},{'ab'[i % 2]}" for i in range(20)]
     data.write_text("text,label\n" + "\n".join(rows) + "\n")
-    asked = ["task=table", "task.train=my.csv", "encoder=random-tiny", "heads=mean,max"]
+    asked = ["task=table", "task.train=my.csv", "encoder=random-tiny", "heads=mean,max", "folds=2", "repeats=1"]
     name = build(parse(asked)).name
     assert name.startswith("compare-table-")
     for other in (["budget=5m"], ["output_dir=elsewhere"], ["threads=1"], ["plan=true"], ["save_model=true"]):
         assert build(parse([*asked, *other])).name == name
     names = {name}
-    for other in (["margin=0.02"], ["folds=4"], ["repeats=1"], ["heads=mean,cls"], ["encoder.frozen=true"], ["batch_size=8"]):
+    for other in (["margin=0.02"], ["folds=3"], ["repeats=2"], ["heads=mean,cls"], ["encoder.frozen=true"], ["batch_size=8"]):
         names.add(build(parse([*(text for text in asked if text.partition("=")[0] != other[0].partition("=")[0]), *other])).name)
     data.write_text("text,label\n" + "\n".join(rows[1:]) + "\n")
     names.add(build(parse(asked)).name)
@@ -116,10 +117,10 @@ def test_the_same_question_finds_its_experiment_and_another_one_has_its_own(tmp_
 
 
 def test_the_sweep_file_holds_the_full_grid_and_no_setting_of_this_machine(tmp_path):
-    experiment = build(parse([*TINY, "heads=mean,max", f"output_dir={tmp_path}/runs", "threads=1"]))
+    experiment = build(parse([*SMALL, "heads=mean,max", f"output_dir={tmp_path}/runs", "threads=1"]))
     experiment.write()
     text = (experiment.folder / "sweep.yaml").read_text()
-    assert text.startswith("# head2head compare encoder=random-tiny task=majority heads=mean,max")
+    assert text.startswith("# head2head compare encoder=random-tiny task=majority repeats=1 folds=2 heads=mean,max")
     assert "output_dir" not in yaml.safe_dump(yaml.safe_load(text))
     from head2head.sweep.request import Request
     from head2head.sweep.search import Search

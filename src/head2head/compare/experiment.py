@@ -141,7 +141,7 @@ def sweep_files(question: Question, compose: Composer) -> list[SweepFile]:
     """The experiment's sweep files: on a frozen encoder one for heads that are solved exactly and one for those with
     learned parts, as far as there are any; else one."""
     own = [text for text in question.overrides if name_of(text) not in NOT_IN_KEY]
-    given = {name_of(text) for text in question.overrides}
+    given = {name_of(text) for text in question.overrides} | set(question.grids)
     epochs = [] if {"trainer.max_epochs", "trainer.max_steps"} & given else [EPOCHS[question.frozen]]
     epochs_text = [f"trainer.max_epochs={count}" for count in epochs]
     folds = [f"folds={question.folds}"] if question.folds != 5 else []
