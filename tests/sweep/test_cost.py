@@ -21,8 +21,9 @@ GRID = {
 
 
 @pytest.fixture
-def planned(tmp_path, monkeypatch, capsys):
+def planned(tmp_path, monkeypatch, capsys, composer):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("head2head.sweep.request.Composer", lambda: composer)
     monkeypatch.delenv("HEAD2HEAD_DATA", raising=False)
     (tmp_path / "experiments/mine").mkdir(parents=True)
     content = {"method": "grid", "parameters": {name: {"values": values} for name, values in GRID.items()}}

@@ -69,6 +69,8 @@ def test_the_estimate_counts_workers_and_what_is_done_of_runs_under_way(runs, cl
     shown.show(State(results, mean[1:], []))
     clock(45)
     assert shown.to_go(State(results, mean[1:], [])) == "about 15 s to go"
+    group = {run.key: "one worker" for run in mean[1:]}
+    assert shown.to_go(State(results, mean[1:], [], group)) == "about 38 s to go"  # (120 - 45) / 2
     shown = Display("x", width=2)
     state = State(results, [], [*mean[1:], *mean[1:], *mean[1:]])
     shown.show(state)

@@ -4,7 +4,6 @@ import pytest
 import yaml
 
 from head2head.errors import UserError
-from head2head.sweep.composer import Composer
 from head2head.sweep.request import parse
 from head2head.sweep.search import Search
 
@@ -16,16 +15,11 @@ FILES = {
 }
 
 
-@pytest.fixture(scope="module")
-def composer():
-    return Composer()
-
-
 @pytest.fixture
 def written(tmp_path, monkeypatch, composer):
     """Writes sweep files with what is needed alone; further keys as given."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("head2head.sweep.request.Composer", lambda: composer)  # what it keeps is the same for all
+    monkeypatch.setattr("head2head.sweep.request.Composer", lambda: composer)
     monkeypatch.delenv("HEAD2HEAD_DATA", raising=False)
     (tmp_path / "experiments/mine").mkdir(parents=True)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import mean
 
 from rich.console import Console, Group
@@ -23,11 +23,15 @@ SILENCE = 60.0  # seconds without a line, at most
 
 @dataclass(frozen=True)
 class State:
-    """How a sweep stands: results so far, runs being worked on, runs that wait."""
+    """How a sweep stands: results so far, runs being worked on, runs that wait.
+
+    workers: key of a run that is being worked on -> its worker; a group's runs have one.
+    """
 
     results: list[Result]
     running: list[Planned]
     left: list[Planned]
+    workers: Mapping[str, Hashable] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -105,12 +109,13 @@ class Display:
         found = estimate([run.kind for run in waiting], self._now, self._before)
         if not found.known:
             return ""
-        # A group is claimed, and done, as one job.
-        known = [run for run in state.running if estimate([run.kind], self._now, self._before).known]
-        since = sorted({self._since[run.key] for run in known})[: self.width]
-        spent = sum(self.elapsed - start for start in since)
-        last = found.longest - max((self.elapsed - start for start in since), default=0)
-        seconds = max((found.seconds - spent) / self.width, last, 0)
+        spent: dict[Hashable, float] = {}  # by worker
+        for run in state.running:
+            if estimate([run.kind], self._now, self._before).known:
+                worker = state.workers.get(run.key, run.key)
+                spent[worker] = max(spent.get(worker, 0.0), self.elapsed - self._since[run.key])
+        last = found.longest - max(spent.values(), default=0.0)
+        seconds = max((found.seconds - sum(spent.values())) / self.width, last, 0.0)
         if found.known < found.runs:
             return f"about {duration(seconds)} for {found.known} of {found.runs} runs to go"
         return f"about {duration(seconds)} to go"

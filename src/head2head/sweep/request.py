@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -175,8 +176,8 @@ def parse(overrides: Sequence[str]) -> Request:
             raise UserError(f"{name}={own[name]}: expected true or false")
     if not own["sweep_seed"].isdigit():
         raise UserError(f"sweep_seed={own['sweep_seed']}: expected a whole number, 0 or above")
-    switches = {name: own[name].lower() == "true" for name in SWITCHES}
-    shares = {name: share(name, own[name]) for name in ("disagreement", "run_spread")}
+    switches: dict[str, Any] = {name: own[name].lower() == "true" for name in SWITCHES}
+    shares: dict[str, Any] = {name: share(name, own[name]) for name in ("disagreement", "run_spread")}
     return Request(own["experiment"], tuple(rest), sweep_seed=int(own["sweep_seed"]), **switches, **shares)
 
 
