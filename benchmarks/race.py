@@ -1,4 +1,4 @@
-"""Does the race of `head2head compare` keep its word? Whole races are simulated, with heads whose true scores are known.
+"""Does the race of `head2head compare` keep its word? Whole races are simulated, of heads with known true scores.
 
     python benchmarks/race.py --output benchmarks/race.csv    # every cell; under ten minutes on a core
     python benchmarks/race.py --short             # a few cells

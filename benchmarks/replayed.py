@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from head2head.compare.evidence import scored_by
+from head2head.compare.evidence import scored
 from head2head.experiments import folder_of, results_file
 from head2head.report.predictions import collect
 from head2head.run.result import Result
+from head2head.statistics.choice import choose
 from head2head.statistics.course import Design, Entry, Failed, replay
 from head2head.statistics.settings_left import Scored
 
@@ -53,11 +54,12 @@ def entries(results: Sequence[Result], folds: int) -> dict[Entry, Result]:
 def means(runs: Mapping[Entry, Scored | Failed], folds: int) -> dict[str, float]:
     """The full grid's scores: in each fold by the setting that all other folds of the repeat choose."""
     table = pd.DataFrame(
-        [(e.head, e.setting, e.round // folds, e.round % folds, getattr(run, "score", np.nan)) for e, run in runs.items()],
+        [
+            (e.head, e.setting, e.round // folds, e.round % folds, getattr(run, "score", np.nan))
+            for e, run in runs.items()
+        ],
         columns=["head", "setting", "repeat", "fold", "score"],
     )
-    from head2head.statistics.choice import choose
-
     return choose(table).groupby("head")["score"].mean().to_dict()
 
 
@@ -72,7 +74,7 @@ def replayed(name: str, margin: float, run_spread: float) -> pd.DataFrame:
         runs: dict[Entry, Scored | Failed] = {}
         for entry, result in entries(mine, folds).items():
             table = predictions.tables.get((result.key, result.split))
-            runs[entry] = Failed(result.failed or "") if table is None else scored_by(result, table)
+            runs[entry] = Failed(result.failed or "") if table is None else scored(result, table)
         counts: dict[str, int] = {}
         for entry in runs:
             counts[entry.head] = max(counts.get(entry.head, 0), entry.setting + 1)
@@ -83,5 +85,13 @@ def replayed(name: str, margin: float, run_spread: float) -> pd.DataFrame:
         best = max(full, key=lambda head: full[head])
         lost = full[best] - full[course.leader] if course.leader else np.nan
         rows.append((task, design.runs, course.runs, best, course.leader, course.decided, 100 * lost))
-    columns = ["task", "runs of the grid", "runs of the race", "best of the grid", "best of the race", "decided", "lost"]
+    columns = [
+        "task",
+        "runs of the grid",
+        "runs of the race",
+        "best of the grid",
+        "best of the race",
+        "decided",
+        "lost",
+    ]
     return pd.DataFrame(rows, columns=columns)

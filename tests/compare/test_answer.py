@@ -5,7 +5,7 @@ from head2head.compare.standing import Row
 from head2head.statistics.course import Course, Design
 from head2head.statistics.race import Against
 
-DESIGN = Design({head: 1 for head in ("mean", "max", "cls", "pooler")}, 5, 2, 0.01, 0.02)
+DESIGN = Design(dict.fromkeys(("mean", "max", "cls", "pooler"), 1), 5, 2, 0.01, 0.02)
 COURSE = Course(["mean"], rounds=4, settings={"mean": [[0]] * 4, "pooler": [[0]]}, round_size=2)
 
 
@@ -28,8 +28,8 @@ def test_a_decision_says_by_how_much_and_how_sure():
         "cls (-1.0, at most +0.9) not better by a point."
     )
     assert told.how_sure == (
-        "Decided after 4 of 10 rounds, by 5 of the 40 runs of the full grid: at most 5 % of such races drop a head that "
-        "is better than all others by more than a point."
+        "Decided after 4 of 10 rounds, by 5 of the 40 runs of the full grid: at most 5 % of such races drop a head "
+        "that is better than all others by more than a point."
     )
 
 
@@ -49,8 +49,15 @@ def test_where_no_run_can_decide_rows_are_named():
     told = answer(COURSE, [LEADER, open_], DESIGN, 2000)
     assert told.how_sure.startswith("No number of runs can decide this: about ")
     assert "more rows would, beside the 2,000 there are" in told.how_sure
-    stopped = answer(COURSE, [LEADER, open_], DESIGN, 2000, "budget=20m is used up")
+    stopped = answer(COURSE, [LEADER, open_], DESIGN, 2000, ended="budget=20m is used up")
     assert stopped.how_sure.startswith("Budget=20m is used up; no number of runs can decide this: about ")
+
+
+def test_a_leader_that_is_no_better_than_a_constant_is_no_answer():
+    told = answer(COURSE, [LEADER, POOLER], DESIGN, 2490, baseline=0.70)
+    assert told.what.startswith(
+        "No head is above the majority baseline, 70.0; mean, 68.2 [66.1, 70.3]: 3.1 above pooler"
+    )
 
 
 def test_numbers_of_rows_are_round():

@@ -80,7 +80,9 @@ def test_on_a_frozen_encoder_heads_without_learned_parts_are_solved_and_others_h
     counts = {experiment.names[head]: len(settings) for head, settings in experiment.settings.items()}
     assert counts == {"pooler": 1, "cls": 1, "mean": 1, "max": 1, "weighted_sum": 3}
     experiment.write()
-    solved, trained = (yaml.safe_load((experiment.folder / f).read_text()) for f in ("sweep.yaml", "sweep-trained.yaml"))
+    solved, trained = (
+        yaml.safe_load((experiment.folder / f).read_text()) for f in ("sweep.yaml", "sweep-trained.yaml")
+    )
     assert solved["parameters"]["head"]["values"] == ["pooler", "cls", "mean", "max"]
     assert "optimizer=exact" in solved["command"]
     assert trained["parameters"]["head"]["values"] == ["weighted_sum"]
@@ -92,7 +94,7 @@ def test_words_have_heads_of_their_own():
 
 
 def test_what_is_typed_takes_the_place_of_the_usual_grid():
-    experiment = build(parse([*TINY, "optimizer.lr=1e-3", "trainer.max_epochs=1,2", "heads=mean,max", "repeats=1", "folds=2"]))
+    experiment = build(parse([*SMALL, "optimizer.lr=1e-3", "trainer.max_epochs=1,2", "heads=mean,max"]))
     assert set(experiment.settings) == {"mean", "max"}
     assert len(experiment.settings["mean"]) == 2
     config = experiment.settings_of(next(iter(experiment.planned.values())))
@@ -109,8 +111,19 @@ def test_the_same_question_finds_its_experiment_and_another_one_has_its_own(tmp_
     for other in (["budget=5m"], ["output_dir=elsewhere"], ["threads=1"], ["plan=true"], ["save_model=true"]):
         assert build(parse([*asked, *other])).name == name
     names = {name}
-    for other in (["margin=0.02"], ["folds=3"], ["repeats=2"], ["heads=mean,cls"], ["encoder.frozen=true"], ["batch_size=8"]):
-        names.add(build(parse([*(text for text in asked if text.partition("=")[0] != other[0].partition("=")[0]), *other])).name)
+    for other in (
+        ["margin=0.02"],
+        ["folds=3"],
+        ["repeats=2"],
+        ["heads=mean,cls"],
+        ["encoder.frozen=true"],
+        ["batch_size=8"],
+    ):
+        names.add(
+            build(
+                parse([*(text for text in asked if text.partition("=")[0] != other[0].partition("=")[0]), *other])
+            ).name
+        )
     data.write_text("text,label\n" + "\n".join(rows[1:]) + "\n")
     names.add(build(parse(asked)).name)
     assert len(names) == 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,12 +23,20 @@ class Answer:
         return f"{self.what}\n{self.how_sure}"
 
 
-def answer(course: Course, found: Sequence[Row], design: Design, training_rows: int, ended: str = "") -> Answer:
+def answer(
+    course: Course,
+    found: Sequence[Row],
+    design: Design,
+    training_rows: int,
+    baseline: float = -math.inf,
+    ended: str = "",
+) -> Answer:
     """The answer of a race as it stands.
 
     Args:
         found: the heads, as `standing.rows` orders them.
         training_rows: that there are to be had.
+        baseline: score of the best constant prediction.
         ended: what in the budget has ended it; "" if nothing.
     """
     leader = next((row for row in found if row.state == "leads"), None)
@@ -35,7 +44,11 @@ def answer(course: Course, found: Sequence[Row], design: Design, training_rows: 
         every = "No head has a score" if course.rounds else "No round is complete"
         return Answer(f"Not decided: {every.lower()}.", f"{ended or 'Every run has failed'}.".capitalize(), None)
     open_rows = undecided(found)
+    nothing = leader.score is not None and leader.score <= baseline
     named = f"{leader.head}, {points(leader.score)} [{points(leader.low)}, {points(leader.high)}]"
+    if nothing:
+        named = f"no head is above the majority baseline, {points(baseline)}; {named}"
+        named = named if open_rows else named.capitalize()
     if not open_rows:
         return Answer(f"{named}: {'; '.join(clauses(found, design.margin))}.", certainty(course, design), leader.head)
     rivals = listed([f"{row.head} ({points(abs(difference(row)))} below it)" for row in open_rows])
@@ -63,15 +76,13 @@ def clauses(found: Sequence[Row], margin: float) -> list[str]:
 def certainty(course: Course, design: Design) -> str:
     """How sure a decision is."""
     return (
-        f"Decided after {course.rounds} of {design.rounds} rounds, by {course.runs} of the {design.runs} runs of the full "
-        f"grid: at most {100 * design.alpha:.0f} % of such races drop a head that is better than all others by more than "
-        f"{margin_of(design)}."
+        f"Decided after {course.rounds} of {design.rounds} rounds, by {course.runs} of the {design.runs} runs of the "
+        f"full grid: at most {100 * design.alpha:.0f} % of such races drop a head that is better than all others by "
+        f"more than {margin_of(design)}."
     )
 
 
-def what_it_would_take(
-    open_rows: Sequence[Row], design: Design, course: Course, training_rows: int, ended: str
-) -> str:
+def what_it_would_take(open_rows: Sequence[Row], design: Design, course: Course, training_rows: int, ended: str) -> str:
     """What would decide a race that is not decided: more rounds, or more rows."""
     needs = [needed(row.against, design.rules, design.folds) for row in open_rows if row.against is not None]
     before = f"{ended[:1].upper()}{ended[1:]}; " if ended else ""
@@ -129,7 +140,7 @@ def margin_words(margin: float) -> str:
 
 def points(value: float | None) -> str:
     """A fraction in points, with one digit."""
-    return "–" if value is None else f"{100 * value:.1f}"
+    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def signed(value: float) -> str:

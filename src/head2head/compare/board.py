@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
@@ -87,10 +85,10 @@ def _state(row: Row, course: Course) -> str:
 def interval(row: Row) -> str:
     """A score with half its interval, in points."""
     if row.score is None or row.low is None or row.high is None:
-        return "–"
+        return "-"
     return f"{100 * row.score:.1f} ± {50 * (row.high - row.low):.1f}"
 
 
 def share(value: float | None) -> str:
     """A probability in per cent."""
-    return "–" if value is None else "<1 %" if value < 0.01 else f"{100 * value:.0f} %"
+    return "-" if value is None else "<1 %" if value < 0.01 else f"{100 * value:.0f} %"

@@ -10,7 +10,7 @@ import pandas as pd
 from head2head.errors import UserError
 from head2head.experiments import ResultsFile
 from head2head.report.evidence import answered
-from head2head.report.predictions import of_run
+from head2head.report.predictions import FILE, of_run, read
 from head2head.run.result import Result
 from head2head.statistics.course import Entry, Failed
 from head2head.statistics.influence import influences
@@ -23,6 +23,7 @@ class Evidence:
 
     def __init__(self, planned: Mapping[Entry, Planned], results: ResultsFile):
         self.planned, self.results = planned, results
+        self.rows: dict[str, int] = {}  # key -> texts or sentences that the run was scored on
         self._scored: dict[str, Scored] = {}
 
     def __call__(self, entry: Entry) -> Scored | Failed | None:
@@ -37,24 +38,36 @@ class Evidence:
         if result.failed is not None:
             return Failed(result.failed)
         if key not in self._scored:
-            self._scored[key] = scored(result)
+            table = self._predictions(result)
+            self.rows[key] = int(table["row"].nunique())
+            self._scored[key] = scored(result, table)
         return self._scored[key]
 
+    @property
+    def training_rows(self) -> int:
+        """How many texts or sentences the folds of a repeat hold, as those that have been scored tell."""
+        folds = next(iter(self.planned.values())).identity.task.fold
+        return round(sum(self.rows.values()) / len(self.rows) * folds.folds) if self.rows and folds is not None else 0
 
-def scored(result: Result) -> Scored:
+    def _predictions(self, result: Result) -> pd.DataFrame:
+        """Those in the run's own folder, or those that a report has packed."""
+        found = of_run(result, result.split)
+        if isinstance(found, str):
+            packed = read(self.results.path.parent / FILE).get((result.key, result.split))
+            if packed is None:
+                raise UserError(
+                    f"{self.results.path}: {result.task} · {result.head} · seed {result.seed} has a score, but its "
+                    f"predictions are gone ({result.folder}); take out its line to run it again"
+                )
+            return packed
+        return found
+
+
+def scored(result: Result, table: pd.DataFrame) -> Scored:
     """The score of a run, and what each cluster of examples contributes to it.
 
-    Raises:
-        UserError: its predictions are gone.
-    """
-    table = of_run(result, result.split)
-    if isinstance(table, str):
-        raise UserError(f"{result.folder}: the predictions of {result.task} · {result.head} · seed {result.seed}: {table}")
-    return scored_by(result, table)
-
-
-def scored_by(result: Result, table: pd.DataFrame) -> Scored:
-    """The same, of a run's predictions as `report.predictions` has them.
+    Args:
+        table: its predictions, as `report.predictions` has them.
 
     Raises:
         UserError: they are a single piece of evidence.
@@ -69,9 +82,3 @@ def scored_by(result: Result, table: pd.DataFrame) -> Scored:
             "one piece of evidence no race can be run; take fewer folds"
         ) from None
     return Scored(float(found.scores[0, 0]), np.unique(run.clusters), found.influence[0, 0])
-
-
-def rows_of(result: Result) -> int:
-    """Number of texts or sentences that a run is scored on; 0 where its predictions are gone."""
-    table = of_run(result, result.split)
-    return 0 if isinstance(table, str) else int(table["row"].nunique())

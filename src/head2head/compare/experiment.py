@@ -35,6 +35,7 @@ RATES = ("5e-5", "1e-4", "2e-4")  # of fine-tuning
 FROZEN_RATES = ("1e-3", "3e-3", "1e-2")  # of heads with learned parts on a frozen encoder
 EPOCHS = {False: 3, True: 20}  # by whether the encoder is frozen whole
 TRAINED = "sweep-trained.yaml"  # beside sweep.yaml, where that solves its heads exactly
+COMMAND = ("${env}", "${interpreter}", "${program}", "${args_no_hyphens}")  # of W&B's agents
 METRICS = (*OF_CLASSES, "pearson", "spearman", "entity_f1")
 
 
@@ -200,8 +201,7 @@ def sweep_file(planner: Planner, name: str) -> str:
         "method": "grid",
         "metric": {"name": "score", "goal": "maximize"},
         "parameters": values,
-        "command": ["${env}", "${interpreter}", "${program}", "${args_no_hyphens}", *planner.file.settings]
-        + [f"experiment={name}", "save_model=false", "logger=wandb"],
+        "command": [*COMMAND, *planner.file.settings, f"experiment={name}", "save_model=false", "logger=wandb"],
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
 
@@ -248,4 +248,6 @@ def check_metric(run: Planned) -> None:
     """
     metric = run.identity.task.metrics[0]
     if metric not in METRICS:
-        raise UserError(f"task.metrics: heads cannot be compared by {metric}; put one of these first: {', '.join(METRICS)}")
+        raise UserError(
+            f"task.metrics: heads cannot be compared by {metric}; put one of these first: {', '.join(METRICS)}"
+        )

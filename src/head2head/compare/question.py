@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from head2head.compare.budget import Budget, parse as parse_budget
+from head2head.compare.budget import Budget
+from head2head.compare.budget import parse as parse_budget
 from head2head.errors import UserError
 from head2head.run.canonical import NOT_IN_KEY
 from head2head.run.configuration import check_names, compose, taken_apart
@@ -144,7 +145,9 @@ def one_of(
         UserError: it does not compose, or there is no such task.
     """
     given = [f"{name}={values[0]}" for name, values in grids.items()]
-    config = compose([*overrides, *given, f"head={heads[0] if heads else HEADS['sentence'][0]}", "fold=0", f"folds={folds}"])
+    config = compose(
+        [*overrides, *given, f"head={heads[0] if heads else HEADS['sentence'][0]}", "fold=0", f"folds={folds}"]
+    )
     check_fold(config)
     kind = build_task(config).kind
     return (config, kind) if heads or kind == "sentence" else one_of(overrides, grids, folds, HEADS[kind])

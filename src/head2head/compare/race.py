@@ -55,11 +55,13 @@ class Clock:
 class Ended:
     """How a race has ended.
 
+    training_rows: texts or sentences that the folds of a repeat hold.
     why: "" when it ran to its end, else what in the budget ended it, in words.
     """
 
     course: Course
     seconds: float
+    training_rows: int
     why: str = ""
 
 
@@ -75,15 +77,17 @@ def run(experiment: Experiment, runner: Runner, board: Shows, clock: Clock) -> E
         board.look(course)
         record.write(experiment, course, clock.used)
         if course.over:
-            return Ended(course, clock.used)
+            return Ended(course, clock.used, known.training_rows)
         wanted = [experiment.planned[entry] for entry in course.wanted]
         if budget.ended(clock.used + clock.expected(len(wanted)), course.runs + course.round_size):
             if course.rounds == 0 and budget.runs < course.round_size:
                 raise UserError(f"budget={budget.text}: the first round alone takes {course.round_size} runs")
-            return Ended(course, clock.used, f"budget={budget.text} leaves no room for round {course.rounds + 1}")
+            why = f"budget={budget.text} leaves no room for round {course.rounds + 1}"
+            return Ended(course, clock.used, known.training_rows, why)
         started = time.monotonic()
         try:
             runner.finish(wanted)
         except OutOfTime:
-            return Ended(replay(experiment.design, known), clock.used, f"budget={budget.text} is used up")
+            course = replay(experiment.design, known)
+            return Ended(course, clock.used, known.training_rows, f"budget={budget.text} is used up")
         clock.took(len(wanted), time.monotonic() - started)

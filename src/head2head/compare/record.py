@@ -10,13 +10,14 @@ from typing import Any
 from head2head.compare.experiment import Experiment
 from head2head.compare.standing import rows
 from head2head.files import write_atomically
+from head2head.report.notes import RACE
 from head2head.statistics.course import Course
 from head2head.statistics.race import Against
 
-FILE = "race.json"
+FILE = RACE
 WHY = (
-    "Heads and settings have unequal numbers of runs because a race gave them out: in each round, one more fold, to the "
-    "heads that could still be better than the leader by more than the margin, by the settings that were not beaten."
+    "Heads and settings have unequal numbers of runs because a race gave them out: in each round, one more fold, to "
+    "the heads that could still be better than the leader by more than the margin, by the settings not beaten yet."
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -61,7 +61,8 @@ class InProcess:
         self._collect(runs)
         while left := self._left(runs):
             groups = jobs(left, self.experiment.settings_of, 1)
-            if not any([self._do(group, place) for group in groups]):
+            done = [self._do(group, place) for group in groups]
+            if not any(done):
                 time.sleep(POLL)
 
     def _do(self, group: Sequence[Planned], place: Path) -> bool:
@@ -80,10 +81,13 @@ class InProcess:
         return bool(mine)
 
     @contextlib.contextmanager
-    def _quietly(self):  # type: ignore[no-untyped-def]
-        with self.log.open("a", buffering=1, encoding="utf-8") as file:
-            with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-                yield
+    def _quietly(self) -> Iterator[None]:
+        with (
+            self.log.open("a", buffering=1, encoding="utf-8") as file,
+            contextlib.redirect_stdout(file),
+            contextlib.redirect_stderr(file),
+        ):
+            yield
 
     def _left(self, runs: Sequence[Planned]) -> list[Planned]:
         known = self.experiment.results.read()

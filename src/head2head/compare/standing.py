@@ -48,7 +48,9 @@ def _row(course: Course, design: Design, head: str, best: float | None) -> Row:
     if not scored or row.state == "failed":
         return row
     low, high = own(scored, design.rules, LEVEL)
-    return Row(head, row.rounds, runs, row.state, mean_of(scored), low, high, best, against_leader(course, design, head))
+    return Row(
+        head, row.rounds, runs, row.state, mean_of(scored), low, high, best, against_leader(course, design, head)
+    )
 
 
 def state_of(course: Course, head: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
 import sys
 import time
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from head2head.compare import record
-from head2head.compare.answer import Answer, answer
+from head2head.compare.answer import Answer, answer, margin_words
 from head2head.compare.board import Board
 from head2head.compare.experiment import Experiment, build, name_of
 from head2head.compare.question import parse
@@ -25,7 +26,6 @@ from head2head.sweep.display import duration
 from head2head.sweep.plan import find
 from head2head.sweep.request import Request
 from head2head.sweep.run import check_writable, retry
-
 
 COMPARED = "HEAD2HEAD_COMPARED"  # environment: what was typed after compare, as JSON, for the sweeper plugin
 
@@ -99,9 +99,9 @@ def start(experiment: Experiment, runner: Runner, board: Board) -> Ended:
     retry(request, list(experiment.planned.values()))
     design = experiment.design
     print(
-        f"{experiment.name}: {len(design.settings)} heads, at most {design.runs} runs in {design.rounds} rounds; a head "
-        f"is dropped when it cannot be better by more than {100 * design.margin:g} points; until the third round, runs "
-        f"are taken to spread by {100 * design.run_spread:g} points (run_spread={design.run_spread:g})",
+        f"{experiment.name}: {len(design.settings)} heads, at most {design.runs} runs in {design.rounds} rounds; a "
+        f"head is dropped when it cannot be better by more than {margin_words(design.margin)}; until the third round, "
+        f"runs are taken to spread by {100 * design.run_spread:g} points (run_spread={design.run_spread:g})",
         flush=True,
     )
     return run(experiment, runner, board, board.clock)
@@ -115,7 +115,7 @@ def conclude(experiment: Experiment, ended: Ended) -> None:
     """
     course, design = ended.course, experiment.design
     found = rows(course, design)
-    told = answer(course, found, design, training_rows(experiment), ended.why)
+    told = answer(course, found, design, ended.training_rows, baseline(experiment), ended.why)
     record.write(experiment, course, ended.seconds, str(told))
     files = report(experiment)
     print(f"\n{told}\n", flush=True)
@@ -127,28 +127,26 @@ def conclude(experiment: Experiment, ended: Ended) -> None:
 
 def report(experiment: Experiment) -> list[Path]:
     """Write the experiment's report, without what it prints."""
-    from head2head.report.analysis import Options
     from head2head.report.report import report as write_report
 
     written = [experiment.folder / record.FILE]
     if not experiment.results.read():
         return written
     try:
-        with (experiment.output_dir / ".sweeps" / experiment.name / "report.txt").open("w", encoding="utf-8") as file:
-            with contextlib.redirect_stdout(file):
-                files = write_report(experiment.name, Options())
+        shown = experiment.output_dir / ".sweeps" / experiment.name / "report.txt"
+        with shown.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
+            files = write_report(experiment.name, {"margin": experiment.question.margin})
     except UserError as error:
         print(f"no report: {error}", file=sys.stderr)
         return written
     return [*(file for file in files if file.suffix == ".html"), *written]
 
 
-def training_rows(experiment: Experiment) -> int:
-    """Number of rows that are predicted in a repeat, as the predictions of its first fold tell."""
-    from head2head.compare.evidence import rows_of
-
-    sizes = [rows_of(result) for result in experiment.results.read().values() if result.failed is None]
-    return round(sum(sizes) / len(sizes) * experiment.design.folds) if sizes else 0
+def baseline(experiment: Experiment) -> float:
+    """Mean score of the best constant prediction over the folds that have been run; minus infinity if none has."""
+    results = [result for result in experiment.results.read().values() if result.failed is None]
+    found = [result.baseline[result.split][result.metric] for result in results if result.split in result.baseline]
+    return sum(found) / len(found) if found else -math.inf
 
 
 def train_command(experiment: Experiment, told: Answer, ended: Ended) -> str:

@@ -22,7 +22,8 @@ spread between runs, sigma, is set beforehand (`run_spread`; the race prints it)
     else:   V_runs = max(0, (4 sigma^2 + (R-1) (S^2 - W)) / (4 + R-1), S^2 - W) / R
 
 so that sigma counts as much as four more rounds would (a moderated variance: Smyth 2004, Statistical Applications in
-Genetics and Molecular Biology 3), unless the rounds say that it is too small. Degrees of freedom by Satterthwaite. `benchmarks/race.py` simulates whole races.
+Genetics and Molecular Biology 3), unless the rounds say that it is too small. Degrees of freedom by Satterthwaite.
+`benchmarks/race.py` simulates whole races.
 
 Nearest of kin: Maron and Moore's Hoeffding races (1994), the F-race of Birattari et al. (2002), and Optuna's
 WilcoxonPruner, which stops a trial when a signed-rank test over folds says that it is worse than the best one, at
@@ -100,7 +101,7 @@ class Against(NamedTuple):
     rounds: int
 
     def state(self, margin: float) -> str:
-        """"open" as long as the head may be better by more than the margin."""
+        """ "open" as long as the head may be better by more than the margin."""
         if self.high >= margin:
             return "open"
         return "beaten" if self.high < 0 else "equal" if self.low > -margin else "no better"
