@@ -31,6 +31,10 @@ class Board(Display):
         self._rows: list[Row] = []
         self._looks = 0
 
+    def __enter__(self) -> Board:
+        super().__enter__()
+        return self
+
     def look(self, course: Course) -> None:
         """Take notice of a race."""
         self._course, self._rows = course, rows(course, self.design)

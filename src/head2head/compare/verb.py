@@ -101,7 +101,7 @@ def start(experiment: Experiment, runner: Runner, board: Board) -> Ended:
     print(
         f"{experiment.name}: {len(design.settings)} heads, at most {design.runs} runs in {design.rounds} rounds; a "
         f"head is dropped when it cannot be better by more than {margin_words(design.margin)}; until the third round, "
-        f"runs are taken to spread by {100 * design.run_spread:g} points (run_spread={design.run_spread:g})",
+        f"runs are taken to spread by {margin_words(design.run_spread)} (run_spread={design.run_spread:g})",
         flush=True,
     )
     return run(experiment, runner, board, board.clock)
