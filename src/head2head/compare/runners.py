@@ -73,6 +73,7 @@ class InProcess:
         with claims.kept_alive(place, [run.key for run in mine]), self._quietly():
             work([Run(self.experiment.settings_of(run), run) for run in mine], place)
         known = results.read()
+        self.show(State(list(known.values()), [], [run for run in group if run.key not in known]))
         for run in mine:
             self._tries[run.key] += 1
             if run.key not in known and self._tries[run.key] > LOSSES:
