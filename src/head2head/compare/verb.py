@@ -117,9 +117,9 @@ def conclude(experiment: Experiment, ended: Ended) -> None:
     found = rows(course, design)
     told = answer(course, found, design, ended.training_rows, baseline(experiment), ended.why)
     record.write(experiment, course, ended.seconds, str(told))
-    files = report(experiment)
     print(f"\n{told}\n", flush=True)
-    print(f"{course.runs} runs in {duration(ended.seconds)}; {', '.join(str(file) for file in files)}")
+    written = ", ".join(str(file) for file in report(experiment))
+    print(f"{course.runs} runs in {duration(ended.seconds)}; {written}")
     if told.head is None:
         raise UserError(f"no answer; what the runs said: {experiment.output_dir}/.sweeps/{experiment.name}")
     print(f"to train {told.head} on all rows: {train_command(experiment, told, ended)}", flush=True)
