@@ -39,7 +39,7 @@ class Board(Display):
         """Take notice of a race."""
         self._course, self._rows = course, rows(course, self.design)
         if self._live is not None:
-            self._live.update(self.standing([]), refresh=True)
+            self._live.update(self.standing(), refresh=True)
         elif len(course.looks) > self._looks:
             print(self.in_a_line(), flush=True)
         self._looks = len(course.looks)
@@ -57,9 +57,9 @@ class Board(Display):
     def table(self, state: State) -> Group:
         """The heads, the runs that ended last, and those under way."""
         running = [Text(f"running: {run.label}", style="dim") for run in state.running[:3]]
-        return Group(self.standing([]), *[Text(line(result)) for result in self._new[-3:]], *running)
+        return Group(self.standing(), *[Text(line(result)) for result in self._new[-3:]], *running)
 
-    def standing(self, _: object = ()) -> Table:
+    def standing(self) -> Table:
         """A row a head."""
         course = self._course
         rounds = f"round {min(course.rounds + 1, self.design.rounds) if course else 1} of {self.design.rounds}"
