@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -110,7 +111,18 @@ def _grids(analysis: Analysis) -> list[str]:
 def _convergence(analysis: Analysis) -> list[str]:
     cells = analysis.cells[analysis.cells["not_converged"] > 0]
     names = [f"{cell.head} on {cell.task} ({cell.not_converged} of {cell.n})" for cell in cells.itertuples()]
-    return [f"Runs that had not converged: {_few(names)}. Trained longer they may score otherwise."] if names else []
+    notes = [f"Runs that had not converged: {_few(names)}. Trained longer they may score otherwise."] if names else []
+    for (task, head), (gain, error) in analysis.checked.items():
+        if gain > error:
+            notes.append(
+                f"{task}, {head}: twice the epochs gain {100 * gain:.1f} ± {100 * error:.1f} points on one fold: it "
+                "had not converged."
+            )
+        elif math.isnan(gain):
+            notes.append(
+                f"{task}, {head}: whether twice the epochs gain anything is not known: predictions are missing."
+            )
+    return notes
 
 
 def _ranks(analysis: Analysis) -> list[str]:
