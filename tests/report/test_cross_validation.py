@@ -207,6 +207,14 @@ def test_texts_encoded_apart_are_another_task_and_a_solved_classifier_another_ro
     assert analyse(experiment, Options()).references["rte"] == "mean"
 
 
+@pytest.mark.parametrize("other", [False, True])
+def test_each_fold_has_data_of_its_own_and_heads_must_share_them(make, other):
+    make([make_result("rte", head, s, 0.7, split="fold", fold=s, data={"fold": f"{s}{head * other}"})
+          for head in ("mean", "max") for s in range(5)])  # fmt: skip
+    cautions = analyse(load("trial"), Options()).cautions
+    assert any("2 different versions of the data" in caution for caution in cautions) == other
+
+
 def test_folds_and_seeds_of_a_task_are_two_columns(make):
     make([make_result("rte", "mean", s, 0.7, split="fold", fold=s) for s in range(5)]
          + [make_result("rte", "mean", s, 0.6) for s in range(5)])  # fmt: skip
