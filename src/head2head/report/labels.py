@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from head2head.run.canonical import NOT_IN_KEY, SINCE, TRAINER_NOT_IN_KEY, named
+from head2head.run.label import SOLVED
 from head2head.run.result import Result
 from head2head.statistics.choice import Setting, is_tuned, setting
 
@@ -89,7 +90,12 @@ def task_label(result: Result) -> str:
 
 def head_label(result: Result) -> str:
     """The head's label; what is solved, or not trained at all, is a row of its own beside the trained head."""
-    return result.head + f"{SEPARATOR}exact" * exact(result) + f"{SEPARATOR}zero-shot" * untrained(result)
+    return base_label(result) + f"{SEPARATOR}exact" * exact(result) + f"{SEPARATOR}zero-shot" * untrained(result)
+
+
+def base_label(result: Result) -> str:
+    """The label of the head alone; a run's own says too when its classifier was solved."""
+    return result.head.removesuffix(SOLVED) if exact(result) else result.head
 
 
 def exact(result: Result) -> bool:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from head2head.errors import UserError, did_you_mean
 from head2head.experiments import RESULTS, folder_of, rank, results_file, with_file
-from head2head.report.labels import Labels, head_order, in_fold, label, natural, settings_of
+from head2head.report.labels import Labels, base_label, head_order, in_fold, label, natural, settings_of
 from head2head.run.result import Result
 from head2head.statistics.choice import Setting, choose
 from head2head.statistics.epoch_checks import epoch_checks
@@ -156,7 +156,7 @@ def _row(result: Result, task: str, head: str, setting: Setting) -> dict[str, An
         "task": task,
         "task_name": result.task,
         "head": head,
-        "base": result.head,
+        "base": base_label(result),
         "setting": setting,
         "kind": "sentence" if "pool" in config.get("head", {}) else "token",
         "run": result.seed,

@@ -18,7 +18,7 @@ from head2head.errors import UserError
 from head2head.files import sha256
 from head2head.model.exact import is_exact
 from head2head.run.canonical import canonical, class_of, without
-from head2head.run.label import head_label
+from head2head.run.label import SOLVED, head_label
 from head2head.run.layers import check_layers
 from head2head.run.result import VERSION
 from head2head.run.secrets import check_secrets
@@ -63,7 +63,7 @@ def identify(config: dict[str, Any], task: Task | None = None) -> Identity:
     check_similarity(config, task)
     config = complete(config, task)
     key = key_of(config, content(config, task), task.places)
-    head, seed = head_label(config["head"]) + "-exact" * is_exact(config), config["seed"]
+    head, seed = head_label(config["head"]) + SOLVED * is_exact(config), config["seed"]
     return Identity(key, task, head, seed, Path(config["output_dir"], task.name, head), f"{seed}-{key[:8]}")
 
 

@@ -15,6 +15,9 @@ def _parts(group: str) -> dict[str, dict[str, Any]]:
     return {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in options(group).items()}
 
 
+SOLVED = "-exact"  # after the label of a head whose classifier is solved
+
+
 def head_label(head: dict[str, Any]) -> str:
     """A head's name in folders and tables, made of its parts and never of the file it started from.
 
