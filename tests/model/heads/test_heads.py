@@ -253,9 +253,10 @@ def test_a_text_of_special_tokens_alone_pools_to_zeros_where_they_are_left_out()
         ("first", [[[1, 1], [6, 6]], [[20, 20], [0, 0]]]),
         ("last", [[[4, 4], [6, 6]], [[20, 20], [0, 0]]]),
         ("mean", [[[2, 2], [6, 6]], [[20, 20], [0, 0]]]),
+        ("first_last", [[[1, 1, 4, 4], [6, 6, 6, 6]], [[20, 20, 20, 20], [0, 0, 0, 0]]]),
     ],
 )
-def test_a_word_is_its_first_or_last_piece_or_their_mean(subword, expected):
+def test_a_word_is_its_first_or_last_piece_their_mean_or_both_side_by_side(subword, expected):
     pieces = [[9, 1, 1, 4, 6], [9, 20, 9, 70, 70]]  # [CLS], one word of three pieces and one of one; one word and [SEP]
     tokens = [[[value, value] for value in row] for row in pieces]
     output = output_of(tokens, [[1] * 5, [1, 1, 1, 0, 0]])
@@ -277,7 +278,7 @@ def test_mean_of_pieces_is_not_rounded_to_float32():
 
 
 def test_an_unknown_subword_choice_is_a_user_error():
-    with pytest.raises(UserError, match=r"head\.subword=middle: choose from: first, last, mean"):
+    with pytest.raises(UserError, match=r"head\.subword=middle: choose from: first, last, mean, first_last"):
         token_head(subword="middle")
 
 

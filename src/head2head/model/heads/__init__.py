@@ -2,10 +2,20 @@
 
 from head2head.model.heads.classifiers import BiLstm, Linear, Mlp
 from head2head.model.heads.heads import SentenceHead, TokenHead
-from head2head.model.heads.layers import ConcatLast, Layer, WeightedSum
-from head2head.model.heads.pooling import Attention, Cls, Max, Mean, MeanMax, Pooler, SqrtMean
+from head2head.model.heads.layers import ConcatLast, FirstLast, Layer, WeightedSum
+from head2head.model.heads.pooling import (
+    Attention,
+    Cls,
+    LastToken,
+    Max,
+    Mean,
+    MeanMax,
+    Pooler,
+    SqrtMean,
+    WeightedMean,
+)
 
 __all__ = [
-    "Attention", "BiLstm", "Cls", "ConcatLast", "Layer", "Linear", "Max", "Mean", "MeanMax", "Mlp", "Pooler",
-    "SentenceHead", "SqrtMean", "TokenHead", "WeightedSum",
+    "Attention", "BiLstm", "Cls", "ConcatLast", "FirstLast", "LastToken", "Layer", "Linear", "Max", "Mean", "MeanMax",
+    "Mlp", "Pooler", "SentenceHead", "SqrtMean", "TokenHead", "WeightedMean", "WeightedSum",
 ]  # fmt: skip
