@@ -43,6 +43,8 @@ TOKEN = [
     ["head=ner", "head/layers=concat_last4", "head.layers.n=2"],
     ["head=ner_weighted_sum", "head.layers.n=2", "head/classifier=mlp"],
     ["head=ner", "head/classifier=bilstm", "head.classifier.hidden=8"],
+    ["head=ner_crf"],
+    ["head=ner_weighted_sum", "head.layers.n=2", "head/classifier=crf"],
 ]
 
 

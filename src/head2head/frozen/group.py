@@ -124,7 +124,8 @@ def built_heads(
     for number, (config, identity) in enumerate(zip(configs, identities, strict=True)):
         try:
             optimizer_settings(config)  # checked here, since nothing of a run may fail once the group trains
-            heads[number] = build_head(config, checkpoint_of(config), identity.task.num_outputs, identity.seed)
+            task = identity.task
+            heads[number] = build_head(config, checkpoint_of(config), task.num_outputs, identity.seed, task.labels)
         except UserError as error:
             refused[number] = error
     return heads, refused

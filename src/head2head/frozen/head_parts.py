@@ -161,9 +161,9 @@ def pooled(head: SentenceHead, layers: Layers, output: EncoderOutput, _batch: Ba
 
 def words(piece: str, layer: int, output: EncoderOutput, batch: Batch) -> Tensor:
     """(n, H): a vector for each word of a batch, row after row, made of its pieces by the rule of that name."""
-    places = batch.words
-    assert places is not None
-    return PIECES[piece](output.hidden_state(layer), places)[places[..., 1] > places[..., 0]]
+    assert batch.words is not None
+    assert batch.has_word is not None
+    return PIECES[piece](output.hidden_state(layer), batch.words)[batch.has_word]
 
 
 def tokens(layer: int, output: EncoderOutput, _batch: Batch) -> Tensor:

@@ -28,7 +28,8 @@ class SingleHead:
         seed_dropout(batches.device, self.run.seed, epoch, number)
         self.head.train()
         labels = batches.labels(self.head.specs[0].unit, rows)
-        loss = self.run.model.loss(self._logits(batches, rows), labels) / float(batches.count(rows))
+        features, mask, special = self._inputs(batches, rows)
+        loss = self.run.model.loss(self.head(features, mask, special), labels, mask) / float(batches.count(rows))
         self.optimizer.zero_grad()
         loss.backward()
         clip_gradients(self.parameters, self.schedule.clip, self.schedule.clip_by_value)
@@ -42,7 +43,7 @@ class SingleHead:
         self.head.eval()
         unit, found = self.head.specs[0].unit, None
         for rows in batches.evaluation():
-            logits = self._logits(batches, rows).float().cpu().numpy()
+            logits = self.head(*self._inputs(batches, rows)).float().cpu().numpy()
             numbers = batches.prediction_ids(unit, rows)
             if found is None:
                 found = np.full((num_predictions, logits.shape[-1]), np.nan, dtype=np.float32)
@@ -52,7 +53,8 @@ class SingleHead:
         assert found is not None
         return found
 
-    def _logits(self, batches: Batches, rows: np.ndarray) -> Tensor:
+    def _inputs(self, batches: Batches, rows: np.ndarray) -> tuple[list[Tensor], Tensor | None, Tensor | None]:
+        """What the head reads of some rows: features, mask and special tokens."""
         if self.head.reads_rows:
-            return self.head([batches.vectors(spec, rows) for spec in self.head.specs], None, None)
-        return self.head(*batches.sequences(self.head.specs, rows))
+            return [batches.vectors(spec, rows) for spec in self.head.specs], None, None
+        return batches.sequences(self.head.specs, rows)

@@ -30,7 +30,7 @@ def build_model(config: dict[str, Any], task: Task, seed: int) -> FineTuner:
         UserError: they do not fit together, or cannot be had.
     """
     settings = optimizer_settings(config)
-    head = build_head(config, checkpoint_of(config), task.num_outputs, seed)
+    head = build_head(config, checkpoint_of(config), task.num_outputs, seed, task.labels)
     with seeded(seed, "pooler"):
         encoder = load_encoder(
             checkpoint_of(config), head.needs, config["encoder"]["frozen"], config["encoder"]["reinit_pooler"]
@@ -44,8 +44,13 @@ def checkpoint_of(config: dict[str, Any]) -> Checkpoint:
     return Checkpoint(*(config["encoder"].get(name) for name in ("name", "revision", "config", "dropout")))
 
 
-def build_head(config: dict[str, Any], checkpoint: Checkpoint, num_outputs: int, seed: int) -> SentenceHead | TokenHead:
+def build_head(
+    config: dict[str, Any], checkpoint: Checkpoint, num_outputs: int, seed: int, labels: Sequence[str] = ()
+) -> SentenceHead | TokenHead:
     """The configured head with weights drawn from a stream of its own.
+
+    Args:
+        labels: their names, for a classifier that makes use of them.
 
     Raises:
         UserError: its parts do not fit together.
@@ -56,9 +61,12 @@ def build_head(config: dict[str, Any], checkpoint: Checkpoint, num_outputs: int,
         raise UserError(f"head: {' '.join(str(error).split())}") from error
     try:
         with seeded(seed, "head"):
-            return build(encoder=checkpoint.spec(), num_labels=num_outputs)
+            head = build(encoder=checkpoint.spec(), num_labels=num_outputs)
     except (TypeError, ValueError) as error:
         raise UserError(f"head: {' '.join(str(error).split())}") from error
+    if isinstance(head, TokenHead):
+        head.classifier.name_labels(labels)
+    return head
 
 
 def check_length(task: Task, encoder: Encoder) -> None:

@@ -85,8 +85,16 @@ class FineTuner(pl.LightningModule):
             return self.head(output, batch.words)
         return self.head(output)
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Sum over the batch's labels of the cross-entropy, or of the squared error for regression."""
+    def loss(self, logits: Tensor, labels: Tensor, words: Tensor | None = None) -> Tensor:
+        """Sum over the batch's labels of the cross-entropy, or of the squared error for regression; of labels that are
+        predicted together, the negative log likelihood.
+
+        Args:
+            words: (B, W), 1 where there is a word; token heads.
+        """
+        if isinstance(self.head, TokenHead) and self.head.classifier.joint:
+            assert words is not None
+            return self.head.classifier.loss(logits, labels, words)
         return loss_sum(logits, labels, regression=not self.labels)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -97,7 +105,8 @@ class FineTuner(pl.LightningModule):
         # over ranks and divides by the number of accumulated batches: undo both.
         accumulate = self.trainer.accumulate_grad_batches
         assert batch.labels is not None
-        share = self.loss(self(batch), batch.labels) * self.trainer.world_size / max(batch.labels_in_step, 1)
+        lost = self.loss(self(batch), batch.labels, batch.has_word)
+        share = lost * self.trainer.world_size / max(batch.labels_in_step, 1)
         self.tokens_seen += batch.tokens
         self._step_loss = self._step_loss + share.detach()
         if (batch_idx + 1) % accumulate == 0:

@@ -27,7 +27,7 @@ from head2head.model.heads import (
 from head2head.model.output import EncoderOutput, EncoderSpec, Needs
 from head2head.run.configuration import compose, options
 
-LABELS = 3
+LABELS = ["O", "B-X", "I-X"]
 LENGTHS = (9, 6, 2, 12)
 # BERT's sizes that an encoder with random weights must give.
 SMALL = {
@@ -51,7 +51,7 @@ def built(name: str) -> tuple[Encoder, SentenceHead | TokenHead]:
     """A random encoder and the configured head on it, without dropout."""
     config = config_of(name)
     checkpoint = Checkpoint(config["encoder"]["name"], config=config["encoder"]["config"])
-    head = build_head(config, checkpoint, LABELS, seed=0)
+    head = build_head(config, checkpoint, len(LABELS), 0, LABELS)
     return load_encoder(checkpoint, head.needs).eval(), head.eval()
 
 
@@ -124,7 +124,7 @@ def test_head_keeps_the_contract(name):
 
     # Shape; and logits that differ between texts, without which the comparisons below would be empty.
     logits = apply(head, encode(encoder, batch), batch)
-    assert logits.shape == ((4, 5, LABELS) if head.kind == "token" else (4, LABELS))
+    assert logits.shape == ((4, 5, 3) if head.kind == "token" else (4, 3))
     assert (logits[0] - logits[3]).abs().max() > 1e-2
 
     # Batch-mates, the amount of padding and its side change nothing.

@@ -1,6 +1,7 @@
 """Heads: which layers are read, how a sentence is pooled, what classifies it."""
 
 from head2head.model.heads.classifiers import BiLstm, Linear, Mlp
+from head2head.model.heads.crf import Crf
 from head2head.model.heads.heads import SentenceHead, TokenHead
 from head2head.model.heads.layers import ConcatLast, FirstLast, Layer, WeightedSum
 from head2head.model.heads.pooling import (
@@ -16,6 +17,6 @@ from head2head.model.heads.pooling import (
 )
 
 __all__ = [
-    "Attention", "BiLstm", "Cls", "ConcatLast", "FirstLast", "LastToken", "Layer", "Linear", "Max", "Mean", "MeanMax",
-    "Mlp", "Pooler", "SentenceHead", "SqrtMean", "TokenHead", "WeightedMean", "WeightedSum",
+    "Attention", "BiLstm", "Cls", "ConcatLast", "Crf", "FirstLast", "LastToken", "Layer", "Linear", "Max", "Mean",
+    "MeanMax", "Mlp", "Pooler", "SentenceHead", "SqrtMean", "TokenHead", "WeightedMean", "WeightedSum",
 ]  # fmt: skip
