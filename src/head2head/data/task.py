@@ -57,6 +57,8 @@ class Task(ABC):
     version: int = 1
     notes: list[str] = field(default_factory=list, init=False)
     fold: Fold | None = field(default=None, init=False)
+    # Of the official splits, which are the same under every fold.
+    _clusters: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the settings. Subclasses fill in what they find in the data first, then call this.
@@ -176,13 +178,23 @@ class Task(ABC):
         numbers = np.arange(len(self._whole(split)))
         return self._subset(numbers) if split == "train" else numbers
 
+    def cut_rows(self) -> Dataset:
+        """Under a fold: all training rows that are cut into folds."""
+        rows, parts = self._training
+        return rows if len(parts.rows) == len(rows) else rows.select(parts.rows)
+
+    def cut_numbers(self, split: str) -> np.ndarray:
+        """(N,) under a fold: for each row of `read("train")` or `read("fold")` its number in `cut_rows`."""
+        return np.searchsorted(self._training[1].rows, self.row_numbers(split))
+
     def clusters(self, split: str) -> np.ndarray:
         """(N,) a number that the rows of `read(split)` have in common which share a text, directly or through others,
         or a document: those that are not independent. Rows of different folds never have one in common."""
         if self.fold is not None and split in ("train", "fold"):
-            parts = self._training[1]
-            return parts.groups[np.searchsorted(parts.rows, self.row_numbers(split))]
-        return groups_of(self.read(split))
+            return self._training[1].groups[self.cut_numbers(split)]
+        if split not in self._clusters:
+            self._clusters[split] = groups_of(self.read(split) if split == "train" else self._whole(split))
+        return self._clusters[split]
 
     def shared_with_training(self, split: str) -> int:
         """How many rows of a split have a text in common with a row of the whole training split."""

@@ -21,6 +21,7 @@ from safetensors.torch import save
 from torch import nn
 
 from head2head.data.datamodule import DataModule
+from head2head.data.task import Task
 from head2head.metrics import constant_predictions, majority_baseline
 from head2head.model.finetuner import FineTuner
 from head2head.model.heads.layers import WeightedSum
@@ -105,8 +106,7 @@ def conclude(
     """
     fill(result, parts, steps, device)
     for split in parts.task.validation_splits:
-        rows = parts.task.row_numbers(split) if split == "fold" else None
-        write_predictions(folder / f"predictions-{split}.parquet", parts.model, split, rows)
+        write_predictions(folder / f"predictions-{split}.parquet", parts.model, parts.task, split)
     if result.config["save_model"]:
         save_weights(parts.model, folder / "model.safetensors")
     result.url = next((url for logger in loggers if (url := run_url(logger))), None)
@@ -122,6 +122,7 @@ def fill(result: Result, parts: Parts, steps: int, device: torch.device) -> None
     result.curve = history
     if isinstance(mix := parts.model.head.layers, WeightedSum):
         result.layer_weights = {"layers": mix.reads, "weights": mix.mixture().tolist()}
+    result.losses = parts.model.losses
     result.score = history[-1]["metrics"][split][metric]
     result.collapsed = constant_predictions(parts.model.predictions(split))
     result.above_baseline = result.score > result.baseline[split][metric]
@@ -176,32 +177,44 @@ def git_commit() -> str | None:
     return commit + "+" * changed
 
 
-def write_predictions(path: Path, model: FineTuner, split: str, rows: np.ndarray | None = None) -> None:
-    """A parquet table with a row a prediction (a text, or a word): `index`, `prediction`, `label` (where it
-    is known) and `logits` (null for a word without word pieces, which is predicted O).
+def write_predictions(path: Path, model: FineTuner, task: Task, split: str) -> None:
+    """A parquet table with a row a prediction (a text, or a word).
 
-    Args:
-        rows: numbers of the split's texts or sentences in the file that it was taken from, for a column `row`, by which
-            the predictions of all folds can be put together.
+    index: number of the prediction. row: number of the text or sentence in the file that the split is taken from, by
+    which the predictions of all folds can be put together. cluster: a number that rows have in common which share a
+    text or a document. prediction, label (where it is known): names, or values. logits: null for a word without word
+    pieces, which is predicted O.
     """
     logits, labels, sentences = model.logits[split], model.targets[split].labels, model.targets[split].sentences
     predictions = model.predictions(split)
     if model.labels:
         names = np.array(model.labels, dtype=object)
         predictions = names[predictions]
-    columns: dict[str, Any] = {"index": np.arange(len(logits)), "prediction": predictions}
-    if rows is not None:
-        columns["row"] = rows if sentences is None else np.repeat(rows, sentences)
+    clusters = task.clusters(split)
+    rows = task.row_numbers(split) if split == "fold" else np.arange(len(clusters))
+    if sentences is not None:
+        rows, clusters = (np.repeat(numbers, sentences) for numbers in (rows, clusters))
+    columns: dict[str, Any] = {
+        "index": np.arange(len(logits)), "row": rows, "cluster": clusters, "prediction": predictions
+    }  # fmt: skip
     if labels is not None:
         columns["label"] = names[labels] if model.labels else labels
     columns["logits"] = pa.array([None if math.isnan(row[0]) else row for row in logits], type=pa.list_(pa.float32()))
     pa.parquet.write_table(pa.table(columns), path)
 
 
-def save_weights(model: FineTuner, path: Path) -> None:
-    """The weights that training has changed: of a frozen encoder, none."""
+def kept_weights(model: FineTuner) -> set[str]:
+    """Names of what of a model's state is not the checkpoint's: the weights that training changes (of a frozen encoder,
+    none), and the head's buffers, such as the statistics by which it standardises."""
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name in trained}
+    buffers = {f"head.{name}" for name, _ in model.head.named_buffers()}
+    return trained | (buffers & model.state_dict().keys())
+
+
+def save_weights(model: FineTuner, path: Path) -> None:
+    """Write what `kept_weights` names."""
+    kept = kept_weights(model)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name in kept}
     path.write_bytes(save(state))
 
 
