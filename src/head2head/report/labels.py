@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from head2head.run.canonical import NOT_IN_KEY, TRAINER_NOT_IN_KEY, named
+from head2head.run.canonical import NOT_IN_KEY, SINCE, TRAINER_NOT_IN_KEY, named
 from head2head.run.result import Result
 from head2head.statistics.choice import Setting, is_tuned, setting
 
@@ -136,7 +136,8 @@ def varying(results: Sequence[Result], flat: Sequence[Mapping[str, str]]) -> dic
         names = [name for name in names if name not in ("encoder.name", "encoder.revision")]  # two names of one encoder
     found = {}
     for name in names:
-        values = [settings.get(name, "null") for settings in flat]
+        before = _text(SINCE[name]) if name in SINCE else "null"  # of runs from before there was the setting
+        values = [settings.get(name, before) for settings in flat]
         if len(set(values)) > 1 and _compared(name):
             found[name] = values
     return found
@@ -159,7 +160,11 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str
         if isinstance(value, Mapping):
             yield from flatten(value, f"{prefix}{name}.")
         else:
-            yield prefix + name, value if isinstance(value, str) else json.dumps(value)
+            yield prefix + name, _text(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def head_order(head: str) -> tuple[Any, ...]:

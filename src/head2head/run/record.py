@@ -111,7 +111,7 @@ def conclude(
         save_weights(parts.model, folder / "model.safetensors")
     result.url = next((url for logger in loggers if (url := run_url(logger))), None)
     result.seconds = dict(seconds)
-    result.tokens_per_second = result.tokens / seconds["train"]
+    result.tokens_per_second = result.tokens / seconds["train"] if result.tokens else 0.0
 
 
 def fill(result: Result, parts: Parts, steps: int, device: torch.device) -> None:
@@ -224,9 +224,11 @@ def run_url(logger: Any) -> str | None:
 
 
 def last_line(result: Result, folder: Path) -> str:
-    """task · head · seed · score (majority baseline) · seconds · folder."""
+    """task · head · seed · score (majority baseline) · flags · seconds · folder."""
     baseline = result.baseline[result.split][result.metric]
     flag = " · COLLAPSED: one prediction for all" if result.collapsed else ""
+    if result.converged is False:
+        flag += " · NOT CONVERGED: the training loss still falls"
     return (
         f"{result.task} · {result.head} · seed {result.seed} · {result.metric} {result.score:.4f} "
         f"(majority baseline {baseline:.4f}){flag} · {result.seconds['total']:.0f} s · {folder}"
