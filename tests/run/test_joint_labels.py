@@ -70,5 +70,5 @@ def test_the_loss_is_a_mean_over_labels_and_goes_down(finished):
 def test_a_finished_run_predicts_the_same_when_it_is_scored_again(finished):
     result, found = finished
     evaluate(Path(result.folder), split="validation")
-    again = pq.read_table(f"{result.folder}/predictions-conll-validation.parquet").to_pandas()
+    again = pq.read_table(f"{result.folder}/predictions-{result.task}-validation.parquet").to_pandas()
     assert again["prediction"].tolist() == found["prediction"].tolist()

@@ -51,7 +51,7 @@ def built(name: str) -> tuple[Encoder, SentenceHead | TokenHead]:
     """A random encoder and the configured head on it, without dropout."""
     config = config_of(name)
     checkpoint = Checkpoint(config["encoder"]["name"], config=config["encoder"]["config"])
-    head = build_head(config, checkpoint, len(LABELS), 0, LABELS)
+    head = build_head(config, checkpoint, len(LABELS), seed=0, labels=LABELS)
     return load_encoder(checkpoint, head.needs).eval(), head.eval()
 
 
