@@ -59,12 +59,18 @@ def test_before_the_third_round_the_spread_of_runs_is_the_one_set_beforehand():
 def test_later_the_rounds_have_their_say_and_the_one_set_beforehand_counts_as_four():
     scores, ids, influence, whole = difference(5)
     wild = scores + np.array([0.2, -0.2, 0.1, -0.1, 0.0])
-    examples, run, freedom = variance(wild, ids, influence, 0.02)
     parts = components(wild, whole)  # the same without a spread set beforehand
+    examples, run, freedom = variance(wild, ids, influence, 0.5)
     assert examples == pytest.approx(float(parts.examples))
-    assert run == pytest.approx((4 * 0.02**2 + 4 * 5 * float(parts.runs)) / 8)
+    assert run == pytest.approx((4 * 0.5**2 + 4 * 5 * float(parts.runs)) / 8)
     assert 8 <= freedom < 20
     assert variance(np.full(5, 0.1), ids, influence, 0.0)[1] == 0.0
+
+
+def test_rounds_that_spread_more_than_was_set_beforehand_are_believed():
+    scores, ids, influence, whole = difference(5)
+    wild = scores + np.array([0.2, -0.2, 0.1, -0.1, 0.0])
+    assert variance(wild, ids, influence, 0.01)[1] == pytest.approx(5 * float(components(wild, whole).runs))
 
 
 def test_bounds_are_those_of_a_t_interval():
