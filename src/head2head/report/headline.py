@@ -70,7 +70,7 @@ def _undecided(analysis: Analysis, rest: pd.DataFrame) -> str:
         return f"{text}."
     hardest = next(known.loc[[known["difference"].abs().idxmin()]].itertuples())
     target = max(abs(hardest.difference), analysis.options.margin)
-    alpha = analysis.options.alpha / max(len(rest), 1)
+    alpha = analysis.options.alpha / multiplier(hardest.p, hardest.p_all, len(rest))
     variances = hardest.sd_examples**2, hardest.sd_runs**2
     what = needed(*variances, hardest.freedom, hardest.n, target, alpha)
     aim = f"a difference of {points(target)} points"
@@ -81,6 +81,11 @@ def _undecided(analysis: Analysis, rest: pd.DataFrame) -> str:
         more = math.ceil(max(what.rows - 1, 0.1) * rows / 100) * 100
         return f"{text}: more runs would hardly help; about {more:,} more rows would find {aim}."
     return f"{text}: neither more runs nor more rows alone would find {aim}."
+
+
+def multiplier(p: float, adjusted: float, pairs: int) -> float:
+    """By how much Holm's correction has multiplied a p; at least the number of pairs where it stopped at 1."""
+    return adjusted / p if 0 < p <= adjusted < 1 else max(pairs, 1)
 
 
 def _listed(names: list[str]) -> str:
