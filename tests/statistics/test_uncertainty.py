@@ -235,7 +235,7 @@ def test_what_is_needed_makes_the_target_detectable():
     by_example, by_run, runs, target = 1e-4, 4e-4, 5, 0.04
     found = uncertainty.needed(by_example, by_run, 30, runs, target)
     with_runs = by_example + by_run * runs / found.runs
-    assert uncertainty.detectable(with_runs, 30) == pytest.approx(target)
+    assert uncertainty.detectable(with_runs, 30 * found.runs / runs) == pytest.approx(target)
     assert uncertainty.detectable(
         by_example / uncertainty.needed(by_example, 0, 30, runs, 0.01).rows, 30
     ) == pytest.approx(0.01)

@@ -35,6 +35,7 @@ from head2head.statistics.influence import Influences
 
 FEWEST_RUNS = 5  # of fewer, the spread between runs is anybody's guess
 POWER = 0.8
+LEAST, FACTORS = 0.01, 1000.0  # times as many runs or rows: more are as good as never
 MARGIN = 0.01  # one point
 DRAWS = 100_000
 DIGITS = 12  # scores drawn that agree to so many are equal
@@ -253,16 +254,30 @@ class Needed(NamedTuple):
 def needed(
     variance_examples: float, variance_runs: float, freedom: float, runs: int, target: float, alpha: float = 0.05
 ) -> Needed:
-    """How many runs or rows would find a difference of the size `target` with 80 % power.
+    """How many runs, or how many times the rows, would find a difference of the size `target` with 80 % power; infinite
+    where not even `FACTORS` times as many would.
+
+    More runs make the variance between runs smaller and its degrees of freedom more; more rows do neither.
 
     Args:
         variance_examples, variance_runs, freedom: of the difference, as an `Estimate` has them.
         runs: that it was estimated from.
         target: the difference, above 0.
     """
-    allowed = (target / detectable(1.0, freedom, alpha)) ** 2
-    of_runs, of_rows = allowed - variance_examples, allowed - variance_runs
-    return Needed(
-        runs * variance_runs / of_runs if of_runs > 0 else math.inf,
-        variance_examples / of_rows if of_rows > 0 else math.inf,
-    )
+
+    def more_runs(factor: float) -> float:
+        return detectable(variance_examples + variance_runs / factor, max(freedom * factor, 1.0), alpha)
+
+    def more_rows(factor: float) -> float:
+        return detectable(variance_examples / factor + variance_runs, freedom, alpha)
+
+    return Needed(runs * _smallest_factor(more_runs, target), _smallest_factor(more_rows, target))
+
+
+def _smallest_factor(found: Callable[[float], float], target: float) -> float:
+    """The smallest factor, from LEAST to FACTORS, at which a falling function is at most the target."""
+    if found(FACTORS) > target:
+        return math.inf
+    if found(LEAST) <= target:
+        return LEAST
+    return math.exp(optimize.brentq(lambda x: found(math.exp(x)) - target, math.log(LEAST), math.log(FACTORS)))
