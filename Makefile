@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup train test bench lint wheel clean
+.PHONY: setup train test bench reproduce lint wheel clean
 
 setup: .venv/ready
 
@@ -22,6 +22,11 @@ test: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/bench.py
+
+# make reproduce EXPERIMENT=glue_heads SAMPLE=3: with HEAD2HEAD_DATA set, or from the hub
+SAMPLE ?= 3
+reproduce: .venv/ready
+	$(BIN)/head2head reproduce --experiment "$(EXPERIMENT)" --sample $(SAMPLE)
 
 lint: .venv/ready
 	$(BIN)/ruff check .

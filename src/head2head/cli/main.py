@@ -113,6 +113,36 @@ def evaluate(
 
 
 @app.command()
+def reproduce(
+    run: Annotated[Path | None, typer.Argument(help="Folder of a finished run.", show_default=False)] = None,
+    experiment: Annotated[
+        str | None, typer.Option(help="Instead of RUN: an experiment, some of whose committed runs are repeated.")
+    ] = None,
+    sample: Annotated[int, typer.Option(min=1, help="How many runs of the experiment, drawn by chance.")] = 3,
+    seed: Annotated[int | None, typer.Option(help="Of the draw; by default another draw each time.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the data lie, if not where they lay.")] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Where something else lies: task.train=FILE, encoder.name=FOLDER."),
+    ] = None,
+) -> None:
+    """Repeat a finished run, or some of an experiment's, and say whether every number comes out again."""
+    from head2head.cli.hydra_command_line import one_line_errors
+    from head2head.cli.reproduce import reproduce_run, reproduce_sample
+    from head2head.errors import UserError
+
+    def work() -> None:
+        if (run is None) == (experiment is None):
+            raise UserError("give the folder of a finished run, or --experiment NAME")
+        if run is not None:
+            reproduce_run(run, data_dir, set or [])
+        if experiment is not None:
+            reproduce_sample(experiment, sample, seed, data_dir, set or [])
+
+    one_line_errors(work)
+
+
+@app.command()
 def report(
     name: Annotated[
         str, typer.Argument(help="Name of an experiment: a folder under experiments/.", show_default=False)
