@@ -91,9 +91,8 @@ def looked_up(address: str, experiment: Path, made: Path, number: str) -> str:
         values = parameter.get("values", [parameter.get("value")])
         return number if any(float(number) == value for value in values) else str(values)
     table = pd.read_csv(made / name)
-    column, *conditions = rest
-    for condition in conditions:
-        key, _, value = condition.partition("=")
+    column, _, conditions = " ".join(rest).partition(" ")
+    for key, value in re.findall(r"(\w+)=(.*?)(?=\s\w+=|$)", conditions):  # labels have blanks: head=mean · exact
         table = table[table[key].astype(str) == value]
     values = set(table[column.removeprefix("-")])
     if len(values) != 1:
