@@ -42,7 +42,7 @@ def _plot(analysis: Analysis, kind: Kind, name: str) -> Plot:
     for number, (axis, task) in enumerate(zip(axes, tasks, strict=True)):
         _panel(axis, table[table["task"] == task], analysis, heads)
         axis.set_title(drawing.wrapped(task, 34))
-        axis.set_xlabel(f"difference to {analysis.references[task]} ({analysis.metric_of(task)}, points)")
+        axis.set_xlabel(f"difference to {analysis.references[task]}\n({analysis.metric_of(task)}, points)")
         first = number % drawing.columns_for(len(axes)) == 0
         axis.set_yticks(range(len(names)) if first else [], names if first else [])
         axis.set_ylim(len(names) - 0.5, -0.5)
