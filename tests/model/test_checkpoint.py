@@ -1,8 +1,12 @@
 """Where encoders come from, and what a checkpoint must have to be one."""
 
+import contextlib
 import json
 import os
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +26,7 @@ from transformers import (
 
 from head2head import files
 from head2head.errors import UserError
+from head2head.model import checkpoint
 from head2head.model.checkpoint import PACKAGES, Checkpoint, Package, load_encoder, state_sha256
 from head2head.model.encoder import NoPooler
 from head2head.model.heads import Cls, Mean
@@ -423,3 +428,116 @@ def test_a_checkpoint_with_a_rate_for_classifiers_keeps_it(tmp_path):
 def test_dropout_is_set_in_random_weights():
     encoder = load_encoder(Checkpoint("random", config=SIZES, dropout=0.0), POOLER)
     assert {m.p for m in encoder.modules() if isinstance(m, torch.nn.Dropout)} == {0.0}
+
+
+# Checkpoints are strangers': nothing in them is run.
+
+CODE = """import pathlib
+pathlib.Path({marker!r}).touch()
+from transformers import BertConfig, BertModel
+class Config(BertConfig):
+    model_type = {kind!r}
+class Model(BertModel):
+    config_class = Config
+"""
+ASKED = """
+import sys
+from head2head.model import checkpoint
+from head2head.model.output import Needs
+if sys.argv[2] == "unguarded":
+    checkpoint.NO_CODE = {}
+try:
+    checkpoint.load_encoder(checkpoint.Checkpoint(sys.argv[1]), Needs(frozenset({1})))
+    print("loaded")
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def with_code(folder, kind, marker):
+    """A checkpoint that brings Python files of its own."""
+    saved(BertModel(BertConfig(**SIZES)), folder)
+    (folder / "own_code.py").write_text(CODE.format(marker=str(marker), kind=kind))
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": kind, "auto_map": {"AutoConfig": "own_code.Config", "AutoModel": "own_code.Model"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def loaded_while_yes_is_said(folder, guard, tmp_path):
+    environment = os.environ | {"HF_HOME": str(tmp_path / "hf")}
+    command = f"yes | {sys.executable} -c '{ASKED}' {folder} {guard}"
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment, timeout=60).stdout
+
+
+@pytest.mark.parametrize("guard", ["guarded", "unguarded"])
+def test_a_folder_with_code_is_refused_without_a_question(guard, tmp_path):
+    folder = with_code(tmp_path / "theirs", "theirs", tmp_path / "marker")
+    said = loaded_while_yes_is_said(folder, guard, tmp_path)
+    assert (tmp_path / "marker").exists() is (guard == "unguarded"), said
+    if guard == "guarded":
+        assert said.startswith(f"UserError encoder.name={folder}: not a model that transformers can load: ")
+        assert "contains custom code" in said
+        assert said.count("\n") == 1
+
+
+def test_a_folder_with_code_of_a_known_architecture_is_loaded_as_that_alone(tmp_path):
+    folder = with_code(tmp_path / "theirs", "bert", tmp_path / "marker")
+    assert loaded_while_yes_is_said(folder, "guarded", tmp_path).strip() == "loaded"
+    assert not (tmp_path / "marker").exists()
+
+
+class Touches:
+    """What unpickling it does."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker,)
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_pickle_may_hold_tensors_alone(guarded, tmp_path, monkeypatch):
+    folder, marker = tmp_path / "theirs", tmp_path / "marker"
+    torch.manual_seed(3)
+    model = BertModel(BertConfig(**SIZES))
+    pickled = saved(model, folder)
+    (folder / "model.safetensors").unlink()
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    whole = load_encoder(pickled, LAST)
+    assert whole.checkpoint_sha256 == state_sha256(model)
+    torch.save({**model.state_dict(), "more": Touches(marker)}, folder / "pytorch_model.bin")
+    if not guarded:
+        monkeypatch.setattr(checkpoint, "ONLY_TENSORS", {"weights_only": False})
+        with contextlib.suppress(Exception):
+            load_encoder(pickled, LAST)
+    else:
+        with pytest.raises(UserError, match="not a model that transformers can load") as error:
+            load_encoder(pickled, LAST)
+        assert "\n" not in str(error.value)
+    assert marker.exists() is not guarded
+
+
+def test_safetensors_are_taken_where_there_are_both(tmp_path):
+    torch.manual_seed(3)
+    model = BertModel(BertConfig(**SIZES))
+    both = saved(model, tmp_path / "theirs")
+    torch.save({"more": Touches(tmp_path / "marker")}, tmp_path / "theirs/pytorch_model.bin")
+    assert load_encoder(both, LAST).checkpoint_sha256 == state_sha256(model)
+    assert not (tmp_path / "marker").exists()
+
+
+def test_half_of_an_encoder_in_the_hubs_cache_is_one_line(tmp_path, monkeypatch):
+    place = tmp_path / "models--somebody--encoder"
+    snapshot = place / "snapshots/0"
+    snapshot.mkdir(parents=True)
+    (place / "refs").mkdir()
+    (place / "refs/main").write_text(snapshot.name)
+    saved(BertModel(BertConfig(**SIZES)), tmp_path / "whole")
+    shutil.copy(tmp_path / "whole/config.json", snapshot)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("transformers.utils.hub.constants.HF_HUB_CACHE", str(tmp_path), raising=False)
+    with pytest.raises(UserError, match=r"^encoder somebody/encoder: cannot be loaded from the hub") as error:
+        load_encoder(Checkpoint("somebody/encoder"), LAST)
+    assert "\n" not in str(error.value)
