@@ -11,6 +11,11 @@ class UserError(Exception):
     """
 
 
+class Unwritable(UserError):
+    """A disk that is full, or may only be read. Nothing is wrong with what was to be written: it can be done again once
+    there is room."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A clause that follows ``unknown ...``: the near names, else all of them."""
     known = sorted(set(known))

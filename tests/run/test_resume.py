@@ -204,21 +204,21 @@ def test_code_of_a_head_belongs_to_what_a_checkpoint_must_fit(tmp_path, steps, m
     module = tmp_path / "my_pool.py"
     module.write_text("from head2head.model.heads.pooling import Mean\nclass MyMean(Mean):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
-    mine = "head.pool._target_=my_pool.MyMean"
-    interrupted(tmp_path / "a", steps, 3, mine)
+    mine = ["head.pool._target_=my_pool.MyMean", "trust=my_pool"]
+    interrupted(tmp_path / "a", steps, 3, *mine)
     assert capsys.readouterr().out.startswith("going on")
     edit = lambda: module.write_text(module.read_text() + "# edited\n")  # noqa: E731
-    interrupted(tmp_path / "b", steps, 3, mine, between=edit)
+    interrupted(tmp_path / "b", steps, 3, *mine, between=edit)
     assert "going on" not in capsys.readouterr().out  # a pool with other code is another run
 
 
 def test_a_run_does_not_go_on_without_the_compiler_that_it_began_with(tmp_path, steps, monkeypatch, capsys):
     def lose():
         monkeypatch.setenv("CC", "/nowhere/cc")
-        library.library.cache_clear()
+        library.attempt.cache_clear()
 
     interrupted(tmp_path, steps, 3, between=lose)
-    library.library.cache_clear()
+    library.attempt.cache_clear()
     said = capsys.readouterr()
     assert "compiled layers: no C compiler (/nowhere/cc) was found" in said.err
     assert said.out.splitlines()[-2].startswith("starting from the beginning: other code")

@@ -11,7 +11,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import yaml
-from hydra.utils import instantiate
 from torch import nn
 
 from head2head.data.datamodule import DataModule
@@ -23,6 +22,7 @@ from head2head.frozen.frozen_run import FrozenRun, Schedule
 from head2head.frozen.head_parts import FeatureSpec, Make, trainable_head
 from head2head.frozen.progress import Progress
 from head2head.frozen.training import train
+from head2head.model import trusted
 from head2head.model.build import (
     build_data,
     build_head,
@@ -216,7 +216,7 @@ def written(
         result = blank_result(config, overrides, identity, parts, group.device)
         result.parameters |= sizes(one.model)
         result.folder, result.together = str(folder), group.size
-        extra = instantiate(config["logger"]) if config["logger"] else None
+        extra = trusted.instantiate(config["logger"], config.get("trust")) if config["logger"] else None
         spent = sum(one.seconds.values()) + group.before
         try:
             with open_loggers(extra, folder, identity, config) as loggers:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 
 from head2head.data.datamodule import DataModule
 from head2head.data.task import Task
@@ -17,6 +16,7 @@ from head2head.model.encoder import Encoder
 from head2head.model.finetuner import FineTuner, Targets
 from head2head.model.heads import SentenceHead, TokenHead
 from head2head.model.optimizer import OptimizerSettings
+from head2head.model.trusted import instantiate
 from head2head.seeds import seeded
 
 
@@ -48,10 +48,10 @@ def build_head(config: dict[str, Any], checkpoint: Checkpoint, num_outputs: int,
     """The configured head with weights drawn from a stream of its own.
 
     Raises:
-        UserError: its parts do not fit together.
+        UserError: its parts do not fit together, or may not be built.
     """
     try:
-        build = instantiate(config["head"], _partial_=True, _convert_="all")
+        build = instantiate(config["head"], config.get("trust"), _partial_=True, _convert_="all")
     except InstantiationException as error:
         raise UserError(f"head: {' '.join(str(error).split())}") from error
     try:

@@ -52,6 +52,7 @@ class FineTuner(pl.LightningModule):
     Attributes:
         history: for each validation: epoch, step, and metrics by split.
         logits: split -> (N, C) float32 of the last validation; NaN for a word that has no word piece.
+        batch_shape: (B, T) of the batch that was computed last; None before the first.
     """
 
     def __init__(
@@ -72,11 +73,13 @@ class FineTuner(pl.LightningModule):
         self.logits: dict[str, np.ndarray] = {}
         self.tokens_seen = 0
         self.validation_seconds = 0.0
+        self.batch_shape: tuple[int, ...] | None = None
         self._step_loss: Tensor | float = 0.0
         self._found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, C) logits, or (B, W, C) from a token head."""
+        self.batch_shape = tuple(batch.input_ids.shape)
         output = self.encoder(
             batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.special_tokens_mask, batch.states
         )
