@@ -90,7 +90,8 @@ def test_the_learned_layer_weights_are_recorded(tmp_path):
 def test_stored_predictions_give_the_score_again(finished):
     result, folder = finished
     table = pd.read_parquet(folder / "predictions-validation.parquet")
-    assert list(table.columns) == ["index", "prediction", "label", "logits"]
+    assert list(table.columns) == ["index", "row", "cluster", "prediction", "label", "logits"]
+    assert table["row"].tolist() == list(range(100))
     assert len(table) == 100
     assert (table["prediction"] == table["label"]).mean() == pytest.approx(result.score)
     labels = ["unacceptable", "acceptable"]
@@ -465,3 +466,28 @@ def test_a_callback_of_the_callers_sees_every_step(tmp_path):
     steps, overrides = Steps(), [*SMALL, f"output_dir={tmp_path}/runs", f"cache_dir={tmp_path}/cache"]
     result = run(compose([*overrides, "task.rows.train=60", "task.rows.validation=20"]), overrides, [steps])
     assert steps.seen == result.steps == 3
+
+
+def test_stored_predictions_say_which_rows_of_the_training_file_hang_together(tmp_path):
+    """Rows 0 and 1, 2 and 3 ... share a text; the folds' rows are those of the file, each once."""
+    lines = ["text,text_pair,label"]
+    lines += [f"the key {i // 2},it is {i} {word},{word}" for i, word in enumerate(["no", "yes"] * 20)]
+    (tmp_path / "train.csv").write_text("\n".join(lines))
+    tables = []
+    for fold in (0, 1):
+        files = [f"task.train={tmp_path}/train.csv", "task.text_pair=text_pair", f"fold={fold}", "folds=2"]
+        result = go_on_files(tmp_path, "task=table", *files)
+        tables.append(pd.read_parquet(folder_of(tmp_path, result) / "predictions-fold.parquet"))
+    rows = [set(table["row"]) for table in tables]
+    assert rows[0] | rows[1] == set(range(40))
+    assert not rows[0] & rows[1]
+    clusters = pd.concat(tables).set_index("row")["cluster"]
+    assert clusters.to_dict() == {row: row - row % 2 for row in range(40)}
+
+
+def test_stored_predictions_of_words_say_their_sentence_and_document(tmp_path):
+    result = go(tmp_path, "task=entities", "head=ner")
+    table = pd.read_parquet(folder_of(tmp_path, result) / "predictions-validation.parquet")
+    assert (table["row"].diff().dropna().isin([0, 1])).all()
+    assert table["row"].iloc[0] == 0
+    assert (table.groupby("row")["cluster"].nunique() == 1).all()

@@ -70,7 +70,7 @@ def evaluate(
     label = task_name or result.task
     predictions = output or run / f"predictions-{label}-{name}.parquet"
     try:
-        write_predictions(predictions, model, split)
+        write_predictions(predictions, model, task, split)
     except OSError as error:
         raise UserError(f"{predictions}: cannot be written: {error.strerror}") from None
     targets = model.targets[split]

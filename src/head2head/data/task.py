@@ -58,6 +58,8 @@ class Task(ABC):
     version: int = 1
     notes: list[str] = field(default_factory=list, init=False)
     fold: Fold | None = field(default=None, init=False)
+    # Of the official splits, which are the same under every fold.
+    _clusters: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the settings. Subclasses fill in what they find in the data first, then call this.
@@ -184,7 +186,9 @@ class Task(ABC):
         if self.fold is not None and split in ("train", "fold"):
             parts = self._training[1]
             return parts.groups[np.searchsorted(parts.rows, self.row_numbers(split))]
-        return groups_of(self.read(split))
+        if split not in self._clusters:
+            self._clusters[split] = groups_of(self.read(split) if split == "train" else self._whole(split))
+        return self._clusters[split]
 
     def shared_with_training(self, split: str) -> int:
         """How many rows of a split have a text in common with a row of the whole training split."""

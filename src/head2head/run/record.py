@@ -21,6 +21,7 @@ from safetensors.torch import save
 from torch import nn
 
 from head2head.data.datamodule import DataModule
+from head2head.data.task import Task
 from head2head.metrics import constant_predictions, majority_baseline
 from head2head.model.finetuner import FineTuner
 from head2head.model.heads.layers import WeightedSum
@@ -105,8 +106,7 @@ def conclude(
     """
     fill(result, parts, steps, device)
     for split in parts.task.validation_splits:
-        rows = parts.task.row_numbers(split) if split == "fold" else None
-        write_predictions(folder / f"predictions-{split}.parquet", parts.model, split, rows)
+        write_predictions(folder / f"predictions-{split}.parquet", parts.model, parts.task, split)
     if result.config["save_model"]:
         save_weights(parts.model, folder / "model.safetensors")
     result.url = next((url for logger in loggers if (url := run_url(logger))), None)
@@ -176,22 +176,26 @@ def git_commit() -> str | None:
     return commit + "+" * changed
 
 
-def write_predictions(path: Path, model: FineTuner, split: str, rows: np.ndarray | None = None) -> None:
-    """A parquet table with a row a prediction (a text, or a word): `index`, `prediction`, `label` (where it
-    is known) and `logits` (null for a word without word pieces, which is predicted O).
+def write_predictions(path: Path, model: FineTuner, task: Task, split: str) -> None:
+    """A parquet table with a row a prediction (a text, or a word).
 
-    Args:
-        rows: numbers of the split's texts or sentences in the file that it was taken from, for a column `row`, by which
-            the predictions of all folds can be put together.
+    index: number of the prediction. row: number of the text or sentence in the file that the split is taken from, by
+    which the predictions of all folds can be put together. cluster: a number that rows have in common which share a
+    text or a document. prediction, label (where it is known): names, or values. logits: null for a word without word
+    pieces, which is predicted O.
     """
     logits, labels, sentences = model.logits[split], model.targets[split].labels, model.targets[split].sentences
     predictions = model.predictions(split)
     if model.labels:
         names = np.array(model.labels, dtype=object)
         predictions = names[predictions]
-    columns: dict[str, Any] = {"index": np.arange(len(logits)), "prediction": predictions}
-    if rows is not None:
-        columns["row"] = rows if sentences is None else np.repeat(rows, sentences)
+    clusters = task.clusters(split)
+    rows = task.row_numbers(split) if split == "fold" else np.arange(len(clusters))
+    if sentences is not None:
+        rows, clusters = (np.repeat(numbers, sentences) for numbers in (rows, clusters))
+    columns: dict[str, Any] = {
+        "index": np.arange(len(logits)), "row": rows, "cluster": clusters, "prediction": predictions
+    }  # fmt: skip
     if labels is not None:
         columns["label"] = names[labels] if model.labels else labels
     columns["logits"] = pa.array([None if math.isnan(row[0]) else row for row in logits], type=pa.list_(pa.float32()))
