@@ -3,6 +3,7 @@
  * all processes, as long as $SOAK_TRIGGER can be taken away. Each is noted in $SOAK_LOG. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -29,7 +30,7 @@ static int below_area(const char *path) {
 static int drawn(void) {
     static unsigned seed;
     const char *trigger = getenv("SOAK_TRIGGER"), *one_in = getenv("SOAK_ONE_IN");
-    if (!trigger || !one_in) return 0;
+    if (!trigger || !one_in || strncmp(program_invocation_short_name, "python", 6)) return 0; /* no compiler's */
     if (!seed) {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,19 +91,19 @@ class Soak:
     def logged(self) -> int:
         return len(self.log.read_text().splitlines()) if self.log.exists() else 0
 
-    def new(self, kind: str, name: str) -> Path:
+    def new(self, name: str) -> Path:
         """A folder for a campaign."""
         area = self.place / name
         (area / "experiments/soak").mkdir(parents=True)
         content = {"program": "train.py", "method": "grid", "metric": {"name": "score", "goal": "maximize"},
                    "parameters": SWEPT,
-                   "command": ["${env}", "${interpreter}", "${program}", "${args_no_hyphens}", "experiment=soak"]}  # fmt: skip
+                   "command": ["${env}", "${interpreter}", "${program}", "${args_no_hyphens}"]}  # fmt: skip
         (area / "experiments/soak/sweep.yaml").write_text(yaml.safe_dump(content))
         return area
 
     def undisturbed(self, kind: str) -> tuple[dict, float]:
         """What comes of a campaign that nobody kills, and its seconds."""
-        area = self.new(kind, f"{kind}-undisturbed")
+        area = self.new(f"{kind}-undisturbed")
         started = time.monotonic()
         assert self.start(kind, area).wait() == 0, (area / "said").read_text()
         return outcome(area), time.monotonic() - started
@@ -111,7 +112,7 @@ class Soak:
         """Kill until it is finished all the same, and compare."""
         number = self.campaigns[kind]
         self.campaigns[kind] += 1
-        area = self.new(kind, f"{kind}-{number}")
+        area = self.new(f"{kind}-{number}")
         for _ in range(40):
             if self.launch(kind, area, seconds, inside):
                 break
@@ -223,7 +224,7 @@ def end_session(process: subprocess.Popen) -> None:
 
 
 def soak(
-    place: Path, kills: int, inside: int, seed: int = 0, minutes: float = 120, kinds: tuple[str, ...] = ("run", "sweep")
+    place: Path, kills: int, inside: int, seed: int = 0, minutes: float = 120, kinds: Sequence[str] = ("run", "sweep")
 ) -> Soak:
     """Soak until there were that many kills, so many of them inside of writes, or the time is over."""
     state = Soak(place, random.Random(seed))

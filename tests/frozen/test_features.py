@@ -158,7 +158,7 @@ def test_a_pool_whose_code_has_changed_is_computed_anew(bank, tmp_path, monkeypa
         )
         sys.modules.pop("own_pool", None)
         readings._file_hash.cache_clear()  # a process that runs does not see its files change
-        found += bank(["head=mean", "head.pool._target_=own_pool.Scaled"], output=f"runs{factor}")
+        found += bank(["head=mean", "head.pool._target_=own_pool.Scaled", "trust=own_pool"], output=f"runs{factor}")
     assert not np.allclose(*(logits(result) for result in found))
 
 

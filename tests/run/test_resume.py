@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from head2head.errors import UserError
 from head2head.model.finetuner import Diverged, FineTuner
@@ -136,6 +137,21 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not(case, tmp_path, steps, c
     assert steps == [*batches[:killed], *batches[kept:]]
     same(again, whole)
     assert not (tmp_path / "killed/runs/.checkpoints").exists()
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """A run of six steps in two epochs, in one go."""
+    return go(tmp_path_factory.mktemp("short") / "whole", "task.train_rows=48")
+
+
+@pytest.mark.parametrize("step", range(1, 7))
+def test_killed_behind_any_step_the_weights_are_the_same(step, short, tmp_path, steps):
+    again = interrupted(tmp_path / "killed", steps, step, "task.train_rows=48")
+    weights, expected = (load_file(Path(one.folder, "model.safetensors")) for one in (again, short))
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], expected[name]) for name in weights)
+    same(again, short)
 
 
 def test_no_row_is_left_out_or_seen_twice(tmp_path, steps):

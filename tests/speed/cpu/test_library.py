@@ -288,3 +288,21 @@ def test_threads_with_small_stacks_compute_layers(size):
         [sys.executable, "-c", SMALL_STACKS], capture_output=True, text=True, env=os.environ | {"OMP_STACKSIZE": size}
     )
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
+KILLED = """#!/bin/sh
+case "$*" in *--version*) echo 1.0; exit 0;; esac
+{how}
+"""
+
+
+@pytest.mark.parametrize(
+    "how", ["kill -9 $$", "echo 'mycc: fatal error: Killed signal terminated program cc1' >&2; exit 1"]
+)
+def test_a_compiler_that_was_killed_is_tried_again(how, anew, monkeypatch, tmp_path):
+    killed = tmp_path / "mycc"
+    killed.write_text(KILLED.format(how=how))
+    killed.chmod(0o755)
+    monkeypatch.setenv("CC", str(killed))
+    assert "failed: " in library.why_not()
+    assert not list(anew.glob("*"))

@@ -41,6 +41,10 @@ class NotCompiled(Exception):
     """Why there is no library: no compiler, one that failed, or a system that is not Linux."""
 
 
+class Killed(NotCompiled):
+    """A compiler, or a part of one, that the system has ended; for want of memory, perhaps."""
+
+
 def library(dtype: torch.dtype) -> ctypes.CDLL:
     """The functions of layer.c for numbers of that type. The first call on a machine takes a few seconds.
 
@@ -126,6 +130,8 @@ def built(command: Sequence[str], dtype: torch.dtype) -> Path:
             Path(scratch, "layer.so").replace(path)
     except OSError as error:
         raise NotCompiled(f"{path.parent} cannot be written: {error.strerror}") from error
+    except Killed:  # which says nothing of the compiler
+        raise
     except NotCompiled as error:
         raise remembered(path, str(error)) from error
     return path
@@ -223,7 +229,8 @@ def output(*command: str, seconds: float = SECONDS) -> bytes:
         raise NotCompiled(f"{command[0]} does not run: {error.strerror}") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"]
-        raise NotCompiled(f"{command[0]} failed: {said[0]}")
+        kind = Killed if done.returncode < 0 or "signal terminated" in said[0] else NotCompiled
+        raise kind(f"{command[0]} failed: {said[0]}")
     return done.stdout
 
 
