@@ -121,7 +121,7 @@ def chosen_task(
         if "data_dir" not in settings:
             raise UserError(f"--data-dir: task {settings['name']} has no data folder; use --input FILE")
         settings = settings | {"data_dir": str(data_dir)}
-    task = build_task({"task": settings})
+    task = build_task({"task": settings, "trust": config.get("trust")})
     task = task if task_name else held_out(config, task)
     if task.kind != trained.kind or list(task.labels) != list(trained.labels):
         raise UserError(f"task {task.name} has other labels than {trained.name}, which the run was trained on")

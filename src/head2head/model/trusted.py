@@ -51,7 +51,7 @@ def check(settings: Any, trust: Sequence[str] | str | None = None, own: bool = T
     Raises:
         UserError: it does.
     """
-    packages = named(trust)
+    packages = named(trust) - NEVER_OWN
     for target in targets(settings):
         top = target.partition(".")[0]
         if target in built_in() or top in packages or (own and is_own(target)):
