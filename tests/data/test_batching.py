@@ -205,10 +205,10 @@ def test_without_labels_a_batch_has_none(dataset, kind):
 
 def test_ragged_columns_follow_a_selection_of_rows():
     dataset = Dataset.from_dict({"x": [[1], [], [2, 3], [4, 5, 6]]})
-    ragged = Ragged(dataset.select([3, 1, 2]), "x")
+    ragged = Ragged.of(dataset.select([3, 1, 2]), "x")
     assert ragged.lengths.tolist() == [3, 0, 2]
     assert ragged.padded(np.array([2, 1, 0]), -1).tolist() == [[2, 3, -1], [-1, -1, -1], [4, 5, 6]]
-    assert Ragged(dataset.skip(2), "x").padded(np.array([1]), 0).tolist() == [[4, 5, 6]]
+    assert Ragged.of(dataset.skip(2), "x").padded(np.array([1]), 0).tolist() == [[4, 5, 6]]
     assert ragged.padded(np.array([], dtype=int), 0).shape == (0, 0)
 
 

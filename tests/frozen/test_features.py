@@ -16,7 +16,7 @@ from head2head.errors import UserError
 from head2head.files import checksum, known_checksum
 from head2head.frozen import head_parts as readings
 from head2head.frozen.dispatch import run_one
-from head2head.frozen.features import positions
+from head2head.frozen.features import Places
 from head2head.frozen.group import open_batches
 from head2head.model.encoder import Encoder
 from head2head.model.heads.pooling import Mean
@@ -203,9 +203,9 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
     assert not (tmp_path / "runs").exists()
 
 
-def test_positions_are_those_of_each_rows_vectors_in_turn():
-    offsets = np.array([0, 2, 2, 5, 6])
-    np.testing.assert_array_equal(positions(offsets, np.array([2, 0, 1, 3])), [2, 3, 4, 0, 1, 5])
+def test_places_are_those_of_each_rows_vectors_in_turn():
+    places = Places(np.array([0, 2, 2, 5]), np.array([2, 0, 3, 1]))
+    np.testing.assert_array_equal(places.of(np.array([2, 0, 1, 3])), [2, 3, 4, 0, 1, 5])
 
 
 def test_linear_pools_and_layers_may_be_swapped():

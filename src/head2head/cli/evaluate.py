@@ -18,7 +18,7 @@ from head2head.model.build import build_data, build_model, targets_of
 from head2head.model.finetuner import FineTuner
 from head2head.run.configuration import compose
 from head2head.run.key import build_task, held_out
-from head2head.run.record import write_predictions
+from head2head.run.record import kept_weights, write_predictions
 from head2head.run.result import read_result
 from head2head.run.run import build_trainer, quiet
 from head2head.run.stored import read_config
@@ -147,8 +147,8 @@ def restore(run: Path, config: dict[str, Any], sha256: str, trained: Task) -> Fi
             "trained on (its weights differ)"
         )
     weights = load_file(path)
-    trainable = {name for name, p in model.named_parameters() if p.requires_grad}
-    if trainable != set(weights):
-        raise UserError(f"{path}: not the weights of this run's model ({len(trainable ^ set(weights))} names differ)")
+    kept = kept_weights(model)
+    if kept != set(weights):
+        raise UserError(f"{path}: not the weights of this run's model ({len(kept ^ set(weights))} names differ)")
     model.load_state_dict(weights, strict=False)
     return model

@@ -22,6 +22,7 @@ def help_text() -> str:
         ("head/classifier", "head/classifier=NAME"),
         ("task", "task=NAME"),
         ("encoder", "encoder=NAME"),
+        ("optimizer", "optimizer=NAME"),
         ("logger", "logger=NAME"),
     ):
         lines += ["", title]

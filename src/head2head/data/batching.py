@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import islice
@@ -166,30 +167,48 @@ class EvaluationBatches:
 
 
 class Ragged:
-    """A column of lists as one flat array: row i is `values[offsets[i]:offsets[i + 1]]`. Memory-mapped
-    columns stay on disk."""
+    """A column of lists as one flat array: row i is `values[starts[i] : starts[i] + lengths[i]]`. Memory-mapped
+    columns stay on disk, and so do some of their rows.
 
-    def __init__(self, dataset: Dataset, column: str):
+    Args:
+        values: all of them; may hold more than the rows do.
+        starts, lengths: (N,) of each row.
+    """
+
+    def __init__(self, values: np.ndarray, starts: np.ndarray, lengths: np.ndarray):
+        self.values, self.starts, self.lengths = values, starts, lengths
+
+    @classmethod
+    def of(cls, dataset: Dataset, column: str) -> Ragged:
+        """A dataset's column."""
         chunks = dataset.with_format("arrow")[:][column].combine_chunks()
-        self.values: np.ndarray = chunks.flatten().to_numpy(zero_copy_only=False)
-        self.offsets = np.concatenate(([0], np.cumsum(chunks.value_lengths().to_numpy(zero_copy_only=False))))
+        lengths = chunks.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
+        return cls(chunks.flatten().to_numpy(zero_copy_only=False), np.cumsum(lengths) - lengths, lengths)
 
-    @property
-    def lengths(self) -> np.ndarray:
-        """(N,) length of each row."""
-        return np.diff(self.offsets)
+    def select(self, rows: np.ndarray) -> Ragged:
+        """Some of the rows; the values are not copied."""
+        return Ragged(self.values, self.starts[rows], self.lengths[rows])
+
+    def flat(self) -> np.ndarray:
+        """The values of the rows, row after row."""
+        return self.values[spans(self.starts, self.lengths)]
 
     def padded(self, rows: np.ndarray, fill: int) -> np.ndarray:
         """(len(rows), longest) with `fill` after each row's values."""
-        lengths = self.lengths_of(rows)
+        lengths = self.lengths[rows]
         table = np.full((len(rows), int(lengths.max(initial=0))), fill, dtype=np.int64)
-        for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
-            table[place, :length] = self.values[self.offsets[row] : self.offsets[row] + length]
+        for place, (start, length) in enumerate(zip(self.starts[rows], lengths, strict=True)):
+            table[place, :length] = self.values[start : start + length]
         return table
 
-    def lengths_of(self, rows: np.ndarray) -> np.ndarray:
-        """Length of the given rows."""
-        return self.offsets[rows + 1] - self.offsets[rows]
+
+def spans(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Positions starts[0], starts[0] + 1, ... of the first span, then those of the next.
+
+    >>> spans(np.array([5, 0]), np.array([2, 3]))
+    array([5, 6, 0, 1, 2])
+    """
+    return np.arange(lengths.sum()) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
 
 
 class TokenizedRows(torch.utils.data.Dataset):
@@ -203,21 +222,44 @@ class TokenizedRows(torch.utils.data.Dataset):
 
     def __init__(self, dataset: Dataset, kind: str, pad: int):
         self.kind, self.pad = kind, pad
-        self.input_ids = Ragged(dataset, "input_ids")
-        self.token_type_ids = Ragged(dataset, "token_type_ids")
-        self.special_tokens_mask = Ragged(dataset, "special_tokens_mask")
+        self.input_ids = Ragged.of(dataset, "input_ids")
+        self.token_type_ids = Ragged.of(dataset, "token_type_ids")
+        self.special_tokens_mask = Ragged.of(dataset, "special_tokens_mask")
         self.words_lost = np.asarray(dataset["words_lost"][:])
-        self.lengths = self.input_ids.lengths
         if kind == "token":
             self.starts, self.ends, self.prediction_ids = (
-                Ragged(dataset, name) for name in ("starts", "ends", "units")
+                Ragged.of(dataset, name) for name in ("starts", "ends", "units")
             )
-            self.labels = Ragged(dataset, "labels") if "labels" in dataset.column_names else None
+            self.labels = Ragged.of(dataset, "labels") if "labels" in dataset.column_names else None
             owned = np.concatenate(([0], np.cumsum(self.prediction_ids.values >= 0)))
-            self.label_counts = owned[self.prediction_ids.offsets[1:]] - owned[self.prediction_ids.offsets[:-1]]
+            ends = np.cumsum(self.prediction_ids.lengths)
+            self.label_counts = owned[ends] - owned[ends - self.prediction_ids.lengths]
         else:
             self.label = targets(dataset["label"][:]) if "label" in dataset.column_names else None
             self.label_counts = np.ones(len(dataset), dtype=np.int64)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(N,) word pieces of each row."""
+        return self.input_ids.lengths
+
+    def select(self, rows: np.ndarray, shift: np.ndarray | None = None) -> TokenizedRows:
+        """Some of the rows, as those of a split of their own; their word pieces are not copied.
+
+        Args:
+            shift: token tasks: (len(rows),) what is added to the numbers of each row's words.
+        """
+        chosen = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Ragged):
+                setattr(chosen, name, value.select(rows))
+            elif isinstance(value, np.ndarray):
+                setattr(chosen, name, value[rows])
+        if shift is not None:
+            numbers, lengths = chosen.prediction_ids.flat(), chosen.prediction_ids.lengths
+            numbers = np.where(numbers >= 0, numbers + np.repeat(shift, lengths), -1)
+            chosen.prediction_ids = Ragged(numbers, np.cumsum(lengths) - lengths, lengths)
+        return chosen
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -227,7 +269,7 @@ class TokenizedRows(torch.utils.data.Dataset):
         for a step without rows."""
         empty = len(step.rows) == 0
         rows = np.zeros(1, dtype=np.int64) if empty else step.rows
-        lengths = self.input_ids.lengths_of(rows)
+        lengths = self.lengths[rows]
         mask = np.arange(int(lengths.max())) < lengths[:, None]
         batch = Batch(
             tensor(self.input_ids.padded(rows, self.pad)),

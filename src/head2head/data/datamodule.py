@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
-from head2head.data.batching import EvaluationBatches, TokenizedRows, TrainBatches
+from head2head.data.batching import EvaluationBatches, TokenizedRows, TrainBatches, spans
 from head2head.data.task import Task
 from head2head.data.tokenization import fingerprint, tokenize
 
@@ -26,6 +27,7 @@ class Split:
     sentences: for token tasks the number of words of each sentence, else None.
     num_predictions: number N of texts, or words.
     fingerprint, tokenized: hashes of the content, and of it with the tokenizer and its settings.
+    whole, chosen: of a part: the split that it is a part of, and the numbers (len(rows),) of its rows there.
     """
 
     rows: TokenizedRows
@@ -34,12 +36,39 @@ class Split:
     num_predictions: int
     fingerprint: str
     tokenized: str
+    whole: Split | None = None
+    chosen: np.ndarray | None = None
 
     @property
     def truncated(self) -> dict[str, int]:
         """Examples that lost words to `max_length`, and how many words they lost."""
         lost = self.rows.words_lost
         return {"examples": int((lost > 0).sum()), "words": int(lost.sum())}
+
+    def part(self, chosen: np.ndarray, fingerprint: str) -> Split:
+        """Some of the texts or sentences, as a split of their own that shares the word pieces.
+
+        Args:
+            chosen: their numbers, in order.
+            fingerprint: hash of their content.
+        """
+        if self.sentences is None:
+            rows, labels, sentences = chosen, None if self.labels is None else self.labels[chosen], None
+            taken = self.rows.select(rows)
+        else:
+            firsts, sentences = np.cumsum(self.sentences) - self.sentences, self.sentences[chosen]
+            labels = None if self.labels is None else self.labels[spans(firsts[chosen], sentences)]
+            # A sentence has one row or more: its windows, each of which predicts a word of it.
+            numbers = self.rows.prediction_ids
+            word = np.maximum.reduceat(numbers.flat(), np.cumsum(numbers.lengths) - numbers.lengths)
+            sentence = np.searchsorted(firsts, word, side="right") - 1
+            rows = np.flatnonzero(np.isin(sentence, chosen))
+            shift = np.zeros_like(firsts)
+            shift[chosen] = np.cumsum(sentences) - sentences - firsts[chosen]
+            taken = self.rows.select(rows, shift[sentence[rows]])
+        count = len(chosen) if sentences is None else int(sentences.sum())
+        name = hashlib.sha256(self.tokenized.encode() + chosen.astype(np.int64).tobytes()).hexdigest()[:32]
+        return Split(taken, labels, sentences, count, fingerprint, name, self, rows)
 
 
 class DataModule(pl.LightningDataModule):
@@ -68,6 +97,7 @@ class DataModule(pl.LightningDataModule):
         self.batch_size, self.evaluation_tokens, self.workers = batch_size, evaluation_tokens, workers
         self.cache_dir = cache_dir.expanduser()
         self.splits: dict[str, Split] = {}
+        self._training: Split | None = None  # of all folds
         self._train_batches: TrainBatches | None = None
         self._start = {"epoch": 0, "seen": 0}
 
@@ -79,7 +109,17 @@ class DataModule(pl.LightningDataModule):
         """
         for name in names:
             if name not in self.splits:
-                self.splits[name] = self._split(self.task.read(name), name)
+                self.splits[name] = self._part_of_training(name) or self._split(self.task.read(name), name)
+
+    def _part_of_training(self, name: str) -> Split | None:
+        """A fold's split as a part of all training rows that are cut into folds: these are tokenized, and read by a
+        frozen encoder, once for all folds. None for other splits, and for sentences that are read with their
+        neighbours, which are others in another fold."""
+        if self.task.fold is None or name not in ("train", "fold") or getattr(self.task, "context", "") == "document":
+            return None
+        if self._training is None:
+            self._training = self._split(self.task.cut_rows(), "train")
+        return self._training.part(self.task.cut_numbers(name), fingerprint(self.task.read(name)))
 
     def _split(self, dataset: Dataset, name: str) -> Split:
         kind, content = self.task.kind, fingerprint(dataset)
@@ -105,7 +145,7 @@ class DataModule(pl.LightningDataModule):
 
     def word_pieces(self) -> np.ndarray:
         """Numbers of the word pieces that occur in the loaded splits, and of the special ones, in order."""
-        occur = [np.flatnonzero(np.bincount(split.rows.input_ids.values)) for split in self.splits.values()]
+        occur = [np.flatnonzero(np.bincount(split.rows.input_ids.flat())) for split in self.splits.values()]
         return np.unique(np.concatenate([*occur, self.tokenizer.all_special_ids]).astype(np.int64))
 
     def _loader(self, split: str, batches: Any) -> DataLoader:

@@ -180,12 +180,20 @@ class Task(ABC):
         numbers = np.arange(len(self._whole(split)))
         return self._subset(numbers) if split == "train" else numbers
 
+    def cut_rows(self) -> Dataset:
+        """Under a fold: all training rows that are cut into folds."""
+        rows, parts = self._training
+        return rows if len(parts.rows) == len(rows) else rows.select(parts.rows)
+
+    def cut_numbers(self, split: str) -> np.ndarray:
+        """(N,) under a fold: for each row of `read("train")` or `read("fold")` its number in `cut_rows`."""
+        return np.searchsorted(self._training[1].rows, self.row_numbers(split))
+
     def clusters(self, split: str) -> np.ndarray:
         """(N,) a number that the rows of `read(split)` have in common which share a text, directly or through others,
         or a document: those that are not independent. Rows of different folds never have one in common."""
         if self.fold is not None and split in ("train", "fold"):
-            parts = self._training[1]
-            return parts.groups[np.searchsorted(parts.rows, self.row_numbers(split))]
+            return self._training[1].groups[self.cut_numbers(split)]
         if split not in self._clusters:
             self._clusters[split] = groups_of(self.read(split) if split == "train" else self._whole(split))
         return self._clusters[split]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from head2head.data.batching import IGNORED, EvaluationBatches, TrainBatches
 from head2head.data.datamodule import Split
-from head2head.frozen.features import Features, padded, positions, unit_lengths
+from head2head.frozen.features import Features, Places, padded, places_of
 from head2head.frozen.head_parts import FeatureSpec, Unit
 
 
@@ -19,20 +19,25 @@ class Batches:
     """A split's features and labels.
 
     Args:
+        features: of the split, or of the whole that it is a part of.
         batch_size: rows in a training step.
         tokens: word pieces in an evaluation batch.
     """
 
     def __init__(self, split: Split, features: Features, batch_size: int, tokens: int, device: torch.device):
-        self.rows, self.features = split.rows, features
+        self.split, self.rows, self.features = split, split.rows, features
         self.batch_size, self.tokens, self.device = batch_size, tokens, device
-        self._offsets = functools.cache(lambda unit: np.concatenate(([0], np.cumsum(unit_lengths(self.rows, unit)))))
+        self._places = functools.cache(self._found)
         self.order = functools.lru_cache(maxsize=64)(self._order)  # runs with one seed share it
 
     @property
     def steps(self) -> int:
         """Number of an epoch's steps."""
         return len(TrainBatches(self.rows.lengths, self.rows.label_counts, self.batch_size, 0))
+
+    def _found(self, unit: Unit) -> Places:
+        """Where the rows' vectors stand in the arrays."""
+        return places_of((self.split.whole or self.split).rows, unit, self.split.chosen)
 
     def _order(self, seed: int, epoch: int) -> list[np.ndarray]:
         """Rows of each of an epoch's steps."""
@@ -46,19 +51,20 @@ class Batches:
 
     def vectors(self, spec: FeatureSpec, rows: np.ndarray) -> Tensor:
         """(B, width) vectors of rows that have one each."""
-        return self.features.arrays[spec].index_select(0, torch.from_numpy(rows)).to(self.device)
+        places = torch.from_numpy(self._places("row").starts[rows])
+        return self.features.arrays[spec].index_select(0, places).to(self.device)
 
     def sequences(self, specs: Sequence[FeatureSpec], rows: np.ndarray) -> tuple[list[Tensor], Tensor, Tensor]:
         """(B, U, width) for each array of words or tokens, zeros after a row's last; (B, U), 1 where there is
         one; and (B, U), 1 at special tokens and after the last."""
         unit = specs[0].unit
-        offsets = self._offsets(unit)
-        lengths = offsets[rows + 1] - offsets[rows]
+        found = self._places(unit)
+        lengths = found.lengths[rows]
         mask = torch.from_numpy(np.arange(lengths.max(initial=1)) < lengths[:, None])
-        places = torch.from_numpy(positions(offsets, rows))
-        found = [padded(self.features.arrays[spec], mask, places).to(self.device) for spec in specs]
+        places = torch.from_numpy(found.of(rows))
+        states = [padded(self.features.arrays[spec], mask, places).to(self.device) for spec in specs]
         special = self.rows.special_tokens_mask.padded(rows, 1) if unit == "token" else np.zeros(mask.shape, int)
-        return found, mask.long().to(self.device), torch.from_numpy(special).to(self.device)
+        return states, mask.long().to(self.device), torch.from_numpy(special).to(self.device)
 
     def labels(self, unit: Unit, rows: np.ndarray) -> Tensor:
         """(B,) labels of rows, or (B, W) of their words; IGNORED, or NaN among values, where there is none."""

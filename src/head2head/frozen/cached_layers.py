@@ -18,7 +18,7 @@ from torch import Tensor
 
 from head2head.data.batching import Batch, Step, TokenizedRows
 from head2head.data.datamodule import DataModule, Split
-from head2head.frozen.features import Store, padded, positions
+from head2head.frozen.features import Places, Store, padded, places_of
 from head2head.frozen.head_parts import token_state
 from head2head.model.build import checkpoint_of
 from head2head.model.checkpoint import Checkpoint, load_encoder
@@ -36,18 +36,19 @@ class RowsWithStates(TokenizedRows):
 
     Args:
         rows: those without.
-        states: by number (n, H), for the n word pieces of all rows, row after row; may be memory-mapped.
+        states: by number (n, H), a vector for each word piece; may be memory-mapped.
+        places: where those of each row stand.
     """
 
-    def __init__(self, rows: TokenizedRows, states: Mapping[int, Tensor]):
+    def __init__(self, rows: TokenizedRows, states: Mapping[int, Tensor], places: Places):
         vars(self).update(vars(rows))
-        self.states = dict(states)
+        self.states, self.places = dict(states), places
 
     def __getitems__(self, step: Step) -> Batch:
         batch = super().__getitems__(step)
         rows = step.rows if len(step.rows) else np.zeros(1, dtype=np.int64)  # that of an empty share
         mask = batch.attention_mask.bool()
-        places = torch.from_numpy(positions(self.input_ids.offsets, rows))
+        places = torch.from_numpy(self.places.of(rows))
         return replace(batch, states={number: padded(array, mask, places) for number, array in self.states.items()})
 
 
@@ -119,4 +120,5 @@ def with_states(split: Split, name: str, lower: Encoder, data: DataModule) -> Sp
     wanted = {number: token_state(lower.spec, number) for number in sorted(lower.needs.layers)}
     features = Store(data.cache_dir, lower, split, name, data.evaluation_tokens).open(dict(wanted.values()))
     states = {number: features.arrays[spec] for number, (spec, _) in wanted.items()}
-    return replace(split, rows=RowsWithStates(split.rows, states))
+    places = places_of((split.whole or split).rows, "token", split.chosen)
+    return replace(split, rows=RowsWithStates(split.rows, states, places))

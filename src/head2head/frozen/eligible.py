@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import Any
 
+from head2head.model.exact import is_exact
+
 # What a group does as Lightning's Trainer would; with any other setting a run goes to the Trainer itself.
 UNDERSTOOD: dict[str, tuple[Any, ...]] = {
     "devices": (1, "1"),
@@ -28,21 +30,27 @@ OWN = frozenset({"head", "seed", "optimizer", "experiment", "logger", "output_di
 
 def group_of(config: dict[str, Any]) -> str | None:
     """Name of the group that a run belongs to: runs with the same one can be trained together. None for a run that
-    cannot, or shall not, read features.
+    cannot, or shall not, read features. A classifier that is solved reads them whatever the other settings are.
 
     Args:
         config: the resolved configuration.
     """
-    encoder, head = config["encoder"], config["head"]
-    if config["speed"] != "fast" or encoder["frozen"] is not True or head["_target_"] not in HEADS:
+    encoder = config["encoder"]
+    if not is_exact(config) and not can_read_features(config):
         return None
-    if config["early_terminate"] or config.get("profile") or not understood(config["trainer"]):
-        return None
-    if encoder["reinit_pooler"] and may_read_pooler(head):
-        return None  # each seed has a pooler of its own
     shared = {name: value for name, value in config.items() if name not in OWN}
     shared["encoder"] = {name: value for name, value in encoder.items() if name not in ("lr", "reinit_pooler")}
     return hashlib.sha256(json.dumps(shared, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def can_read_features(config: dict[str, Any]) -> bool:
+    """Whether a run can be trained on features, as Lightning's Trainer would train it."""
+    encoder, head = config["encoder"], config["head"]
+    if config["speed"] != "fast" or encoder["frozen"] is not True or head["_target_"] not in HEADS:
+        return False
+    if config["early_terminate"] or config.get("profile") or not understood(config["trainer"]):
+        return False
+    return not (encoder["reinit_pooler"] and may_read_pooler(head))  # each seed has a pooler of its own
 
 
 def may_read_pooler(head: dict[str, Any]) -> bool:

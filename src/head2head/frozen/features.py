@@ -9,7 +9,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm import tqdm
 
-from head2head.data.batching import EvaluationBatches, Step, TokenizedRows
+from head2head.data.batching import EvaluationBatches, Step, TokenizedRows, spans
 from head2head.data.datamodule import Split
 from head2head.files import cannot_be_written, checksum, known_checksum, shown_bytes, write_atomically
 from head2head.frozen.head_parts import FeatureSpec, Make, Unit
@@ -33,7 +33,7 @@ LARGE = 10**8  # bytes of features that are told beforehand, in a line of their 
 
 @dataclass(frozen=True)
 class Features:
-    """The features of one split.
+    """The features of one split, or of the whole that it is a part of.
 
     arrays: (N, width) for each spec, N rows, words or tokens; memory-mapped.
     """
@@ -47,13 +47,13 @@ class Store:
     Args:
         folder: below the cache folder.
         encoder: frozen, in eval mode, on the device that computes; it has the layers that are asked for.
-        split: what is encoded.
+        split: what is encoded; of a part all that it is a part of, so that all parts share the arrays.
         name: of task and split, for the progress bar.
         tokens: word pieces in a batch, padding included.
     """
 
     def __init__(self, cache: Path, encoder: Encoder, split: Split, name: str, tokens: int):
-        self.encoder, self.split, self.name, self.tokens = encoder, split, name, tokens
+        self.encoder, self.split, self.name, self.tokens = encoder, split.whole or split, name, tokens
         self.dtype = next(encoder.parameters()).dtype
         config = encoder.model.config.to_diff_dict()
         for passing in ("_name_or_path", "transformers_version", "dtype", "architectures"):
@@ -61,7 +61,8 @@ class Store:
         place = next(encoder.parameters()).device.type
         libraries = [metadata.version(name) for name in ("torch", "transformers")]
         # Libraries and the size of a batch decide over the last bits.
-        key = [VERSION, encoder.checkpoint_sha256, config, split.tokenized, str(self.dtype), place, tokens, libraries]
+        tokenized = self.split.tokenized
+        key = [VERSION, encoder.checkpoint_sha256, config, tokenized, str(self.dtype), place, tokens, libraries]
         self.folder = cache / "features" / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
 
     def open(self, wanted: Mapping[FeatureSpec, Make]) -> Features:
@@ -150,13 +151,13 @@ class Store:
             print(f"{told}, where {free} are free", file=sys.stderr, flush=True)
         arrays = {spec: self._new(spec) for spec in missing}
         units = {spec.unit for spec in missing}
-        offsets = {unit: np.concatenate(([0], np.cumsum(unit_lengths(rows, unit)))) for unit in units}
+        places = {unit: places_of(rows, unit) for unit in units}
         with tqdm(
             total=int(rows.lengths.sum()), unit=" word pieces", unit_scale=True, mininterval=1,
             desc=f"encoding {self.name} ({shown_bytes(size)} of features in {self.folder})",
         ) as bar:  # fmt: skip
             for step in EvaluationBatches(rows.lengths, self.tokens):
-                self._encode(step, missing, arrays, offsets)
+                self._encode(step, missing, arrays, places)
                 give_back_freed_memory()
                 bar.update(int(rows.lengths[step.rows].sum()))
         return arrays
@@ -166,7 +167,7 @@ class Store:
         step: Step,
         missing: Mapping[FeatureSpec, Make],
         arrays: Mapping[FeatureSpec, np.memmap],
-        offsets: Mapping[Unit, np.ndarray],
+        places: Mapping[Unit, Places],
     ) -> None:
         """Fill in the vectors of a batch."""
         batch = self.split.rows.__getitems__(step).to(next(self.encoder.parameters()).device)
@@ -175,8 +176,7 @@ class Store:
                 batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.special_tokens_mask
             )
             for spec, make in missing.items():
-                places = positions(offsets[spec.unit], step.rows)
-                arrays[spec][places] = make(output, batch).to("cpu", self.dtype).numpy()
+                arrays[spec][places[spec.unit].of(step.rows)] = make(output, batch).to("cpu", self.dtype).numpy()
 
     def _new(self, spec: FeatureSpec) -> np.memmap:
         """An array on disk whose place is taken: writing to a mapped file on a full disk kills the process."""
@@ -205,11 +205,27 @@ def unit_lengths(rows: TokenizedRows, unit: str) -> np.ndarray:
     return rows.starts.lengths if unit == "word" else rows.lengths
 
 
-def positions(offsets: np.ndarray, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Where the vectors of some rows stand, row after row."""
-    starts, lengths = offsets[rows], offsets[np.asarray(rows) + 1] - offsets[rows]
-    before = np.cumsum(lengths) - lengths
-    return np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+@dataclass(frozen=True)
+class Places:
+    """Where the vectors of each row stand in an array: `starts` and `lengths` (N,)."""
+
+    starts: np.ndarray
+    lengths: np.ndarray
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """Positions of the vectors of some rows, row after row."""
+        return spans(self.starts[rows], self.lengths[rows])
+
+
+def places_of(rows: TokenizedRows, unit: Unit, chosen: np.ndarray | None = None) -> Places:
+    """Where the vectors of rows stand, which follow each other.
+
+    Args:
+        chosen: numbers of those that are asked for; None for all.
+    """
+    lengths = unit_lengths(rows, unit)
+    starts = np.cumsum(lengths) - lengths
+    return Places(starts, lengths) if chosen is None else Places(starts[chosen], lengths[chosen])
 
 
 def padded(array: Tensor, mask: Tensor, places: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from head2head.frozen.head_parts import TrainableHead
+from head2head.model.exact import ExactSettings, Solution
 from head2head.model.finetuner import FineTuner
 from head2head.model.optimizer import OptimizerSettings
 
@@ -35,15 +36,17 @@ class FrozenRun:
     model: the run's FineTuner. Its `history`, `logits` and `tokens_seen` are filled, its head is trained; its
         encoder, which all runs of the group share, is not called.
     head: what is trained of the model's head.
-    losses: (step, epoch, training loss) as Lightning would log them.
+    points: (step, epoch, training loss) as Lightning would log them.
     failed: why it has ended without scores.
+    solution: of a run whose classifier is solved.
     seconds: of training and validation.
     """
 
     model: FineTuner
     head: TrainableHead
     seed: int
-    settings: OptimizerSettings
-    losses: list[tuple[int, int, float]] = field(default_factory=list)
+    settings: OptimizerSettings | ExactSettings
+    points: list[tuple[int, int, float]] = field(default_factory=list)
     failed: str | None = None
+    solution: Solution | None = None
     seconds: dict[str, float] = field(default_factory=lambda: {"train": 0.0, "validation": 0.0})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from torch import nn
+from tqdm import tqdm
 
 from head2head.data.datamodule import DataModule
 from head2head.data.task import Task
@@ -21,6 +25,7 @@ from head2head.frozen.features import Store
 from head2head.frozen.frozen_run import FrozenRun, Schedule
 from head2head.frozen.head_parts import FeatureSpec, Make, trainable_head
 from head2head.frozen.progress import Progress
+from head2head.frozen.solving import check_solvable, solve_run
 from head2head.frozen.training import train
 from head2head.model import trusted
 from head2head.model.build import (
@@ -33,8 +38,10 @@ from head2head.model.build import (
 )
 from head2head.model.checkpoint import load_encoder
 from head2head.model.encoder import Encoder, NoPooler
+from head2head.model.exact import is_exact
 from head2head.model.finetuner import Diverged, FineTuner
 from head2head.model.heads import SentenceHead, TokenHead
+from head2head.model.optimizer import OptimizerSettings
 from head2head.model.output import Needs
 from head2head.run.key import Identity, complete, identify
 from head2head.run.loggers import open_loggers
@@ -47,7 +54,8 @@ Head = SentenceHead | TokenHead
 
 
 def run_group(configs: Sequence[dict[str, Any]], overrides: Sequence[Sequence[str]]) -> Iterator[tuple[int, Outcome]]:
-    """Train and score runs of one group (see eligible.group_of), and write a folder for each.
+    """Train and score runs of one group (see eligible.group_of), one after another, and write a folder for each as soon
+    as it is done.
 
     Yields:
         A run's number and its result, or what has kept it from having one: UserError, or Diverged in which case its
@@ -89,19 +97,46 @@ def run_group(configs: Sequence[dict[str, Any]], overrides: Sequence[Sequence[st
         runs[number] = FrozenRun(model, trained, identities[number].seed, settings)
     if not runs:
         return
-    batches = open_batches(first, task, data, encoder, runs.values(), device)
-    schedule = schedule_of(trainer, batches["train"])
-    train(list(runs.values()), batches, schedule, Progress(bool(first["trainer"]["enable_progress_bar"])))
-    spent = sum(sum(one.seconds.values()) for one in runs.values())
-    before = (time.perf_counter() - started - spent) / len(runs)
-    group = RunGroup(data, device, batches["train"].steps, len(runs), before)
-    for number, one in runs.items():
-        yield number, written(configs[number], overrides[number], identities[number], one, group)
+    progress = Progress(bool(first["trainer"]["enable_progress_bar"]))
+    with features_folder(first) as folder:
+        batches = open_batches(first, task, data, encoder, runs.values(), device, folder)
+        schedule = schedule_of(trainer, batches["train"])
+        before = (time.perf_counter() - started) / len(runs)
+        group = RunGroup(data, device, batches["train"].steps, len(runs), before)
+        with progress.over(schedule.steps * len(runs), len(runs)):
+            for number in list(runs):
+                one = runs.pop(number)  # its logits and weights are let go when they are written
+                try:
+                    fitted(one, batches, task, schedule, progress)
+                except UserError as error:
+                    yield number, error
+                    continue
+                yield number, written(configs[number], overrides[number], identities[number], one, group)
+
+
+def fitted(run: FrozenRun, batches: Mapping[str, Batches], task: Task, schedule: Schedule, progress: Progress) -> None:
+    """Train a run, or solve it.
+
+    Raises:
+        UserError: its training rows cannot be cut for the choice of a penalty.
+    """
+    if isinstance(run.settings, OptimizerSettings):
+        train(run, batches, schedule, progress)
+        return
+    solve_run(run, batches, task)
+    progress.step(schedule.steps)
+
+
+def features_folder(config: dict[str, Any]) -> Any:
+    """Where features are kept: the cache folder, or under speed=exact, which keeps none, a folder for the while."""
+    if config["speed"] == "exact":
+        return tempfile.TemporaryDirectory(prefix="head2head-")
+    return nullcontext(config["cache_dir"])
 
 
 @dataclass(frozen=True)
 class RunGroup:
-    """What the runs of a group have in common when they have been trained.
+    """What the runs of a group have in common.
 
     epoch_steps: optimizer steps of an epoch.
     size: number of them.
@@ -125,7 +160,10 @@ def built_heads(
         try:
             optimizer_settings(config)  # checked here, since nothing of a run may fail once the group trains
             heads[number] = build_head(config, checkpoint_of(config), identity.task.num_outputs, identity.seed)
+            if is_exact(config):
+                check_solvable(config, heads[number])
         except UserError as error:
+            heads.pop(number, None)
             refused[number] = error
     return heads, refused
 
@@ -169,16 +207,26 @@ def frozen_encoder(config: dict[str, Any], heads: Any) -> Encoder:
 
 
 def open_batches(
-    config: dict[str, Any], task: Task, data: DataModule, encoder: Encoder, runs: Any, device: torch.device
+    config: dict[str, Any],
+    task: Task,
+    data: DataModule,
+    encoder: Encoder,
+    runs: Any,
+    device: torch.device,
+    folder: str,
 ) -> dict[str, Batches]:
-    """The features of the training and validation splits, computed where they are not there yet."""
+    """The features of the training and validation splits, computed where they are not there yet.
+
+    Args:
+        folder: that has them, or takes them.
+    """
     wanted: dict[FeatureSpec, Make] = {}
     for one in runs:
         wanted |= dict(zip(one.head.specs, one.head.makers, strict=True))
     found = {}
     for split in ("train", *task.validation_splits):
         store = Store(
-            Path(config["cache_dir"]).expanduser(), encoder, data.splits[split], f"{task.name} {split}",
+            Path(folder).expanduser(), encoder, data.splits[split], f"{task.name} {split}",
             config["evaluation_tokens"],
         )  # fmt: skip
         features = store.open(wanted)
@@ -216,6 +264,7 @@ def written(
         result = blank_result(config, overrides, identity, parts, group.device)
         result.parameters |= sizes(one.model)
         result.folder, result.together = str(folder), group.size
+        result.solution = one.solution.record() if one.solution else None
         extra = trusted.instantiate(config["logger"], config.get("trust")) if config["logger"] else None
         spent = sum(one.seconds.values()) + group.before
         try:
@@ -226,12 +275,13 @@ def written(
                 seconds = one.seconds | {"total": spent + time.perf_counter() - began}
                 conclude(result, parts, folder, one.model.history[-1]["step"], group.device, seconds, loggers)
         except Diverged as error:
-            result.failed, result.steps = str(error), one.losses[-1][0] if one.losses else 0
+            result.failed, result.steps = str(error), one.points[-1][0] if one.points else 0
             result.seconds = {"total": spent}
             write_result(result, folder)
             return error
         write_result(result, folder)
-    print(last_line(result, folder), flush=True)
+    with tqdm.external_write_mode(sys.stdout):  # the bar of a group goes on below
+        print(last_line(result, folder), flush=True)
     return result
 
 
@@ -239,7 +289,7 @@ def replay(one: FrozenRun, epoch_steps: int, loggers: Sequence[Any]) -> None:
     """Give the loggers what a run by Lightning's Trainer gives them while it trains."""
     model = one.model
     points: list[tuple[int, dict[str, float]]] = [
-        (step - 1, {"train/loss": loss, "epoch": epoch}) for step, epoch, loss in one.losses
+        (step - 1, {"train/loss": loss, "epoch": epoch}) for step, epoch, loss in one.points
     ]
     for point in model.history:
         values = {f"{split}/{name}": v for split, found in point["metrics"].items() for name, v in found.items()}
@@ -247,7 +297,7 @@ def replay(one: FrozenRun, epoch_steps: int, loggers: Sequence[Any]) -> None:
         score = {"score": first[model.metrics[0]]} if first else {}
         # Lightning counts a step and an epoch more for a validation that closes the training in mid-epoch.
         whole = point["step"] % epoch_steps == 0
-        points.append((point["step"] - whole, values | score | {"epoch": point["epoch"] - whole}))
+        points.append((max(point["step"] - whole, 0), values | score | {"epoch": point["epoch"] - whole}))
     for step, values in sorted(points, key=lambda point: point[0]):
         for logger in loggers:
             logger.log_metrics(values, step=step)

@@ -49,7 +49,7 @@ class FeatureSpec:
 
 
 class TrainableHead(nn.Module):
-    """What is trained of a head: features -> logits. Its parameters are the head's own.
+    """What is trained of a head: features -> logits. Its parts are the head's own.
 
     Attributes:
         specs: the arrays that it reads, in the order of forward's features.
@@ -78,7 +78,7 @@ class PooledClassifier(TrainableHead):
 
     def __init__(self, head: SentenceHead, encoder: Encoder):
         super().__init__()
-        self.classifier = head.classifier
+        self.standardize, self.classifier = head.standardize, head.classifier
         width = head.pool.size
         rule: list[Any] = [described(head.layers), described(head.pool)]
         if head.pool.needs_pooler:
@@ -88,7 +88,7 @@ class PooledClassifier(TrainableHead):
         self.makers = [functools.partial(pooled, head, head.layers)]
 
     def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
-        return self.classifier(features[0])
+        return self.classifier(self.standardize(features[0]))
 
 
 class MixedClassifier(TrainableHead):
@@ -96,7 +96,7 @@ class MixedClassifier(TrainableHead):
 
     def __init__(self, head: SentenceHead, spec: EncoderSpec):
         super().__init__()
-        self.layers, self.classifier, self.spec = head.layers, head.classifier, spec
+        self.layers, self.standardize, self.classifier, self.spec = head.layers, head.standardize, head.classifier, spec
         pool = described(head.pool)
         self.specs = [
             FeatureSpec(frozenset({i}), "row", spec.hidden_size, json.dumps([described(Layer(spec, i)), pool]))
@@ -106,7 +106,7 @@ class MixedClassifier(TrainableHead):
 
     def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
         states = {i: state.unsqueeze(1) for i, state in zip(self.layers.reads, features, strict=True)}
-        return self.classifier(self.layers(as_output(self.spec, states))[:, 0])
+        return self.classifier(self.standardize(self.layers(as_output(self.spec, states))[:, 0]))
 
 
 class WordHead(TrainableHead):

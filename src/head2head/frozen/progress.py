@@ -35,12 +35,12 @@ class Progress:
         self._tqdm.update(number)
 
     def validated(self, run: FrozenRun) -> None:
-        """A run has been scored. Of several runs the last lines alone tell: theirs come when all are trained."""
+        """A run has been scored. Of several runs the last lines alone tell."""
         if not self.shown or self.bar or self.runs > 1 or run.failed is not None:
             return
         last, name = run.model.history[-1], run.model.metrics[0]
         scores = [f"{split} {name} {values[name]:.4f}" for split, values in last["metrics"].items()]
-        what = ", ".join([*(f"loss {loss:.4f}" for _, _, loss in run.losses[-1:]), *scores])
+        what = ", ".join([*(f"loss {loss:.4f}" for _, _, loss in run.points[-1:]), *scores])
         print(
             f"epoch {last['epoch']}, step {last['step']}: {what} ({time.perf_counter() - self.started:.0f} s)",
             flush=True,

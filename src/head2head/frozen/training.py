@@ -1,33 +1,29 @@
-"""Many heads, seeds and learning rates trained on the same features, one after another."""
+"""The training of one run on features: epochs, and a validation after each."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+
+import torch
 
 from head2head.frozen.batches import Batches
 from head2head.frozen.frozen_run import FrozenRun, Schedule
 from head2head.frozen.progress import Progress
-from head2head.frozen.single import SingleHead
+from head2head.frozen.single import SingleHead, predict, standardize
 from head2head.model.finetuner import CHECK_EVERY
 
 
-def train(runs: Sequence[FrozenRun], batches: Mapping[str, Batches], schedule: Schedule, progress: Progress) -> None:
-    """Train and score all runs. One that diverges has `failed` set, and ends; the others go on.
+def train(run: FrozenRun, batches: Mapping[str, Batches], schedule: Schedule, progress: Progress) -> None:
+    """Train and score a run. One that diverges has `failed` set.
 
     Args:
         batches: "train", and the validation splits.
     """
-    with progress.over(len(runs) * schedule.steps, len(runs)):
-        for run in runs:
-            train_one(run, batches, schedule, progress)
-
-
-def train_one(run: FrozenRun, batches: Mapping[str, Batches], schedule: Schedule, progress: Progress) -> None:
-    """Train and score one run."""
     started = time.perf_counter()
+    standardize(run.head, batches["train"])
     trained = SingleHead(run, schedule)
     epochs = itertools.count() if schedule.epochs is None else range(schedule.epochs)
     step = 0
@@ -35,7 +31,7 @@ def train_one(run: FrozenRun, batches: Mapping[str, Batches], schedule: Schedule
         step = train_epoch(trained, batches["train"], epoch, step, progress)
         if run.failed is None:
             began = time.perf_counter()
-            validate(trained, batches, epoch + 1, step)
+            validate(run, batches, epoch + 1, step)
             run.seconds["validation"] += time.perf_counter() - began
             progress.validated(run)
         if run.failed is not None or step == schedule.steps:
@@ -54,28 +50,32 @@ def train_epoch(trained: SingleHead, batches: Batches, epoch: int, step: int, pr
         Number of the steps taken.
     """
     run, schedule = trained.run, trained.schedule
+    total: torch.Tensor | float = 0.0
+    labels = 0
     for number, rows in enumerate(batches.order(run.seed, epoch)):
-        loss = trained.step(batches, epoch, number)
+        loss, count = trained.step(batches, epoch, number)
         step += 1
+        total, labels = total + loss * count, labels + count
         run.model.tokens_seen += int(batches.pieces(rows))
         progress.step()
         if number % CHECK_EVERY == 0 and not math.isfinite(value := loss.item()):
             run.failed = f"the training loss is {value} at step {step - 1}; try a lower optimizer.lr"
             break
         if schedule.log_every and step % schedule.log_every == 0:
-            run.losses.append((step, epoch, loss.item()))
+            run.points.append((step, epoch, loss.item()))
         if step == schedule.steps:
             break
+    run.model.losses.append(float(total) / labels)
     return step
 
 
-def validate(trained: SingleHead, batches: Mapping[str, Batches], epoch: int, step: int) -> None:
+def validate(run: FrozenRun, batches: Mapping[str, Batches], epoch: int, step: int) -> None:
     """Score the validation splits."""
-    model = trained.run.model
+    model = run.model
     try:
         for split, targets in model.targets.items():
-            model.logits[split] = trained.predict(batches[split], targets.num_predictions)
+            model.logits[split] = predict(run.head, batches[split], targets.num_predictions)
     except FloatingPointError:
-        trained.run.failed = f"the model's outputs are not finite at step {step}; try a lower optimizer.lr"
+        run.failed = f"the model's outputs are not finite at step {step}; try a lower optimizer.lr"
         return
     model.history.append({"epoch": epoch, "step": step, "metrics": model.scores()})

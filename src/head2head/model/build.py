@@ -13,6 +13,7 @@ from head2head.data.task import Task
 from head2head.errors import UserError
 from head2head.model.checkpoint import Checkpoint, load_encoder
 from head2head.model.encoder import Encoder
+from head2head.model.exact import ExactSettings, is_exact
 from head2head.model.finetuner import FineTuner, Targets
 from head2head.model.heads import SentenceHead, TokenHead
 from head2head.model.optimizer import OptimizerSettings
@@ -73,16 +74,17 @@ def check_length(task: Task, encoder: Encoder) -> None:
         )
 
 
-def optimizer_settings(config: dict[str, Any]) -> OptimizerSettings:
+def optimizer_settings(config: dict[str, Any]) -> OptimizerSettings | ExactSettings:
     """The configured settings of the optimizer.
 
     Raises:
         UserError: unknown ones, or values that cannot be.
     """
+    kind = ExactSettings if is_exact(config) else OptimizerSettings
     try:
-        return OptimizerSettings(**config["optimizer"])
+        return kind(**config["optimizer"])
     except TypeError as error:
-        raise UserError(f"optimizer: {str(error).removeprefix('OptimizerSettings.__init__() ')}") from error
+        raise UserError(f"optimizer: {str(error).removeprefix(f'{kind.__name__}.__init__() ')}") from error
 
 
 def build_data(config: dict[str, Any], task: Task, seed: int, splits: Sequence[str]) -> DataModule:

@@ -13,15 +13,17 @@ import torch
 from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 from torch import Tensor
 
-from head2head.data.batching import Batch
+from head2head.data.batching import Batch, EvaluationBatches
 from head2head.errors import UserError
 from head2head.metrics import score
 from head2head.model.encoder import Encoder
-from head2head.model.heads import SentenceHead, TokenHead
+from head2head.model.exact import ExactSettings
+from head2head.model.heads import SentenceHead, TokenHead, standardization
 from head2head.model.optimizer import OptimizerSettings, build_optimizer
 from head2head.model.step import SCALES_GRADIENTS, can_fuse, clip_in_step, loss_sum, seed_dropout
 
-PROGRESS = ("history", "tokens_seen", "validation_seconds")  # attributes that a checkpoint keeps
+# Attributes that a checkpoint keeps.
+PROGRESS = ("history", "tokens_seen", "validation_seconds", "losses", "_epoch_loss", "_epoch_labels")
 CHECK_EVERY = 10  # steps between looks at the loss, each of which makes a GPU wait
 
 
@@ -53,6 +55,7 @@ class FineTuner(pl.LightningModule):
         history: for each validation: epoch, step, and metrics by split.
         logits: split -> (N, C) float32 of the last validation; NaN for a word that has no word piece.
         batch_shape: (B, T) of the batch that was computed last; None before the first.
+        losses: mean training loss of each epoch, over its labels.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class FineTuner(pl.LightningModule):
         metrics: Sequence[str],
         targets: Mapping[str, Targets],
         seed: int,
-        optimizer: OptimizerSettings | None = None,
+        optimizer: OptimizerSettings | ExactSettings | None = None,
     ):
         super().__init__()
         self.encoder, self.head = encoder, head
@@ -74,6 +77,9 @@ class FineTuner(pl.LightningModule):
         self.tokens_seen = 0
         self.validation_seconds = 0.0
         self.batch_shape: tuple[int, ...] | None = None
+        self.losses: list[float] = []
+        self._epoch_loss: Tensor | float = 0.0  # summed over this process's labels
+        self._epoch_labels = 0  # of all processes
         self._step_loss: Tensor | float = 0.0
         self._found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
 
@@ -92,6 +98,21 @@ class FineTuner(pl.LightningModule):
         """Sum over the batch's labels of the cross-entropy, or of the squared error for regression."""
         return loss_sum(logits, labels, regression=not self.labels)
 
+    def on_fit_start(self) -> None:
+        """Find the mean and scale of a head that standardises, in the training rows and with the weights of now; a run
+        that goes on from a checkpoint has them from there."""
+        if all(part.fitted for part in self.head.modules() if isinstance(part, standardization.Standardization)):
+            return
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        rows = data.splits["train"].rows
+        steps = EvaluationBatches(rows.lengths, data.evaluation_tokens)
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        with self.trainer.precision_plugin.val_step_context():
+            standardization.fit(self.head, lambda: (rows.__getitems__(step).to(self.device) for step in steps), self)
+        for module, mode in modes:
+            module.training = mode
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         seed_dropout(self.device, self.seed, self.current_epoch, batch_idx, self.global_rank)
 
@@ -100,10 +121,13 @@ class FineTuner(pl.LightningModule):
         # over ranks and divides by the number of accumulated batches: undo both.
         accumulate = self.trainer.accumulate_grad_batches
         assert batch.labels is not None
-        share = self.loss(self(batch), batch.labels) * self.trainer.world_size / max(batch.labels_in_step, 1)
+        summed = self.loss(self(batch), batch.labels)
+        share = summed * self.trainer.world_size / max(batch.labels_in_step, 1)
+        self._epoch_loss = self._epoch_loss + summed.detach()
         self.tokens_seen += batch.tokens
         self._step_loss = self._step_loss + share.detach()
         if (batch_idx + 1) % accumulate == 0:
+            self._epoch_labels += batch.labels_in_step
             # Lightning takes a millisecond for a value that it then writes only every so many steps.
             every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
             if (every and (self.global_step + 1) % every == 0) or self.trainer.is_last_batch:
@@ -113,6 +137,13 @@ class FineTuner(pl.LightningModule):
         if batch_idx % CHECK_EVERY == 0 and not torch.isfinite(share):
             raise Diverged(f"the training loss is {share.item()} at step {self.global_step}; try a lower optimizer.lr")
         return share * accumulate
+
+    def on_train_epoch_end(self) -> None:
+        total = torch.as_tensor(self._epoch_loss, device=self.device)
+        if self.trainer.world_size > 1:
+            total = self.trainer.strategy.reduce(total, reduce_op="sum")
+        self.losses.append(float(total) / max(self._epoch_labels, 1))
+        self._epoch_loss, self._epoch_labels = 0.0, 0
 
     def on_validation_start(self) -> None:
         self._validation_started = time.perf_counter()
@@ -169,7 +200,10 @@ class FineTuner(pl.LightningModule):
 
     def predictions(self, split: str) -> np.ndarray:
         """(N,) predicted label numbers, or values; a word without logits is label 0, which is O."""
-        logits = self.logits[split]
+        return self.predicted(self.logits[split])
+
+    def predicted(self, logits: np.ndarray) -> np.ndarray:
+        """(N,) what logits (N, C) predict."""
         if not self.labels:
             return logits[:, 0]
         return np.where(np.isnan(logits).any(axis=1), 0, np.nan_to_num(logits).argmax(axis=1))
@@ -183,6 +217,7 @@ class FineTuner(pl.LightningModule):
             setattr(self, name, checkpoint["progress"][name])
 
     def configure_optimizers(self) -> Any:
+        assert isinstance(self.optimizer_settings, OptimizerSettings)
         optimizer, schedule = build_optimizer(
             self.encoder,
             self.head,

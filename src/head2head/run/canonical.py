@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from head2head.model.exact import is_exact
 from head2head.run.own_code import source_of
 
 # Settings that cannot change a result: where files lie, what is shown and kept, when a run is cut short.
@@ -45,6 +46,9 @@ def canonical(config: Mapping[str, Any], places: frozenset[str]) -> dict[str, An
     kept["trainer"] = without(config["trainer"], TRAINER_NOT_IN_KEY)
     kept["encoder"] = without(config["encoder"], {"lr"})  # the default of optimizer.lr, which is here itself
     kept["optimizer"] = optimizer(config)
+    if is_exact(config):  # there are no steps
+        kept["trainer"] = {"precision": kept["trainer"].get("precision")}
+        del kept["batch_size"]
     for name, before in SINCE.items():
         group, _, setting = name.partition(".")
         if kept[group].get(setting) == before:
@@ -56,6 +60,8 @@ def optimizer(config: Mapping[str, Any]) -> dict[str, Any]:
     """The optimizer's settings that have a part in training. `head_lr` is `lr` where it is not given; on an encoder
     that is frozen whole it is the only rate."""
     settings = dict(config["optimizer"])
+    if is_exact(config):
+        return settings
     rate = settings["lr"] if settings.get("head_lr") is None else settings["head_lr"]
     if config["encoder"]["frozen"] is True:
         return without(settings, {"lr", "layer_decay"}) | {"head_lr": rate}

@@ -109,6 +109,15 @@ def register_resolvers() -> None:
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
+    """A composed configuration as plain data, settled.
+
+    Raises:
+        UserError: a setting that must be given is missing, or one cannot be.
+    """
+    return settled(plain(config))
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
     """A composed configuration as plain data.
 
     Raises:
@@ -123,6 +132,23 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     if missing:
         raise UserError(f"{missing[0]} has no value; give {missing[0]}=VALUE")
     return OmegaConf.to_container(config)  # type: ignore[return-value]
+
+
+def settled(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with an answer where one depends on other settings: a head is standardised on an encoder that
+    is frozen whole, unless it is said otherwise.
+
+    Raises:
+        UserError: it is said neither way.
+    """
+    head = config["head"]
+    if not str(head.get("_target_")).startswith("head2head."):
+        return config  # a class of the user's own knows itself what it takes
+    if head.get("standardize") not in (None, True, False):
+        raise UserError(f"head.standardize={head['standardize']}: choose from: true, false, null")
+    wanted = head.get("standardize")
+    answer = config["encoder"]["frozen"] is True if wanted is None else wanted
+    return config | {"head": head | {"standardize": answer}}
 
 
 def refuse_several_devices(config: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from head2head.data.task import Task
 from head2head.errors import UserError
 from head2head.files import check_name, sha256
 from head2head.model import trusted
+from head2head.model.exact import is_exact
 from head2head.run.canonical import canonical, without
 from head2head.run.label import head_label
 from head2head.run.result import VERSION
@@ -59,7 +60,7 @@ def identify(config: dict[str, Any], task: Task | None = None) -> Identity:
     check_pairing(config, task)
     config = complete(config, task)
     key = key_of(config, content(config, task), task.places)
-    head, seed = head_label(config["head"]), config["seed"]
+    head, seed = head_label(config["head"]) + "-exact" * is_exact(config), config["seed"]
     return Identity(key, task, head, seed, Path(config["output_dir"], task.name, head), f"{seed}-{key[:8]}")
 
 

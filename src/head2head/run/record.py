@@ -122,6 +122,7 @@ def fill(result: Result, parts: Parts, steps: int, device: torch.device) -> None
     result.curve = history
     if isinstance(mix := parts.model.head.layers, WeightedSum):
         result.layer_weights = {"layers": mix.reads, "weights": mix.mixture().tolist()}
+    result.losses = parts.model.losses
     result.score = history[-1]["metrics"][split][metric]
     result.collapsed = constant_predictions(parts.model.predictions(split))
     result.above_baseline = result.score > result.baseline[split][metric]
@@ -202,10 +203,18 @@ def write_predictions(path: Path, model: FineTuner, task: Task, split: str) -> N
     pa.parquet.write_table(pa.table(columns), path)
 
 
-def save_weights(model: FineTuner, path: Path) -> None:
-    """The weights that training has changed: of a frozen encoder, none."""
+def kept_weights(model: FineTuner) -> set[str]:
+    """Names of what of a model's state is not the checkpoint's: the weights that training changes (of a frozen encoder,
+    none), and the head's buffers, such as the statistics by which it standardises."""
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name in trained}
+    buffers = {f"head.{name}" for name, _ in model.head.named_buffers()}
+    return trained | (buffers & model.state_dict().keys())
+
+
+def save_weights(model: FineTuner, path: Path) -> None:
+    """Write what `kept_weights` names."""
+    kept = kept_weights(model)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name in kept}
     path.write_bytes(save(state))
 
 

@@ -39,6 +39,9 @@ class Result:
     stopped: why the run ended before its time, with the scores it had then; None when it did not.
     layer_weights: of heads with learned layer weights: numbers of the hidden states ("layers") and what
         each is multiplied by after training ("weights").
+    losses: mean training loss of each epoch, over its labels, while dropout is on and the weights move.
+    solution: of a classifier that was solved (optimizer=exact): "strength" that was chosen, "strengths" and "scores" of
+        the inner cross-validation (primary metric, mean over its folds), "folds" of it.
     parameters: number of the head's, of the trainable, of all.
     seconds: "train", "validation" (within and behind training) and "total" (from the composed configuration on).
     together: number of runs that were trained together on a frozen encoder; `seconds` are then the run's share.
@@ -68,6 +71,8 @@ class Result:
     stopped: str | None = None
     experiment: str | None = None
     layer_weights: dict[str, list] | None = None
+    losses: list[float] = field(default_factory=list)
+    solution: dict[str, Any] | None = None
     parameters: dict[str, int] = field(default_factory=dict)
     steps: int = 0
     seconds: dict[str, float] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from head2head.run.configuration import check_names, compose, groups, hydra_initialized, resolved, search_path
+from head2head.run.configuration import check_names, compose, groups, hydra_initialized, plain, search_path, settled
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -66,12 +66,12 @@ class Composer:
             config = copy.deepcopy(composed)
             for override in early:
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
-            self._resolved[key] = resolved(config)
-        plain = copy.deepcopy(self._resolved[key])
+            self._resolved[key] = plain(config)
+        copied = copy.deepcopy(self._resolved[key])
         for name, override in late.items():
             *path, last = name.split(".")
-            functools.reduce(dict.__getitem__, path, plain)[last] = override.value()
-        return plain
+            functools.reduce(dict.__getitem__, path, copied)[last] = override.value()
+        return settled(copied)
 
     def _chosen(self, choices: tuple[str, ...]) -> DictConfig:
         from hydra import compose as hydra_compose

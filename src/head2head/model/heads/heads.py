@@ -9,6 +9,7 @@ from head2head.errors import UserError
 from head2head.model.heads.classifiers import Classifier
 from head2head.model.heads.layers import Layer, Layers
 from head2head.model.heads.pooling import Pool, wide
+from head2head.model.heads.standardization import standardization
 from head2head.model.output import EncoderOutput, EncoderSpec, Needs
 
 
@@ -25,6 +26,8 @@ class SentenceHead(nn.Module):
         layers, pool, classifier: the parts, still to be given the encoder's sizes.
         num_labels: number C of logits (1 for regression).
         dropout: of the classifier; null for the encoder's own.
+        standardize: standardise what enters the classifier, and the tokens that a pool which learns reads, with
+            statistics of the training rows (`standardization.fit`).
     """
 
     kind = "sentence"
@@ -37,6 +40,7 @@ class SentenceHead(nn.Module):
         encoder: EncoderSpec,
         num_labels: int,
         dropout: float | None = None,
+        standardize: bool = False,
     ):
         super().__init__()
         self.layers = layers(encoder=encoder)
@@ -45,6 +49,9 @@ class SentenceHead(nn.Module):
             raise UserError(
                 "head/pool=pooler reads the last layer: pooler_output is made from it; use head/layers=last"
             )
+        learns = any(True for _ in self.pool.parameters())
+        self.standardize_tokens = standardization(self.layers.size, standardize and learns)
+        self.standardize = standardization(self.pool.size, standardize)
         self.classifier = build_classifier(classifier, self.kind, self.pool.size, num_labels, encoder, dropout)
         initialize(self, encoder.initializer_range)
 
@@ -57,13 +64,17 @@ class SentenceHead(nn.Module):
 
     def forward(self, output: EncoderOutput) -> Tensor:
         """(B, C) logits."""
-        return self.classifier(self.pooled(output, self.layers))
+        return self.classify(self.pooled(output, self.layers))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """(B, C) logits from pooled layers (B, D)."""
+        return self.classifier(self.standardize(features))
 
     def pooled(self, output: EncoderOutput, layers: Layers) -> Tensor:
         """(B, D): what the pool makes of some layers."""
         mask = output.attention_mask if self.pool.special_tokens else output.text_mask
         pooler_output = output.pooler_output if self.pool.needs_pooler else None
-        return self.pool(layers(output), mask, pooler_output)
+        return self.pool(self.standardize_tokens(layers(output), mask), mask, pooler_output)
 
 
 class TokenHead(nn.Module):
@@ -83,12 +94,14 @@ class TokenHead(nn.Module):
         num_labels: int,
         subword: str = "first",
         dropout: float | None = None,
+        standardize: bool = False,
     ):
         super().__init__()
         if subword not in WORDS:
             raise UserError(f"head.subword={subword}: choose from: {', '.join(WORDS)}")
         self.subword = subword
         self.layers = layers(encoder=encoder)
+        self.standardize = standardization(self.layers.size, standardize)
         self.classifier = build_classifier(classifier, self.kind, self.layers.size, num_labels, encoder, dropout)
         initialize(self, encoder.initializer_range)
 
@@ -107,7 +120,7 @@ class TokenHead(nn.Module):
 
     def classify(self, features: Tensor, mask: Tensor) -> Tensor:
         """(B, W, C) logits from the words' features (B, W, H'), where mask (B, W) says that there is a word."""
-        return self.classifier(features.masked_fill(~mask.unsqueeze(-1), 0), mask)
+        return self.classifier(self.standardize(features, mask).masked_fill(~mask.unsqueeze(-1), 0), mask)
 
 
 def at(tokens: Tensor, positions: Tensor) -> Tensor:
