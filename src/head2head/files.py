@@ -77,8 +77,9 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}: {len(content)} bytes are too many for a configuration")
     if not content.strip():
         return None
-    loader = yaml.SafeLoader("\n".join(line for _, line in numbered_lines(path)))
+    text = "\n".join(line for _, line in numbered_lines(path))
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -92,8 +93,6 @@ def read_yaml(path: Path) -> Any:
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
         raise UserError(f"{place}: not yaml: {problem}") from None
-    finally:
-        loader.dispose()
 
 
 def _values(node: yaml.Node, known: dict[int, int]) -> int:
