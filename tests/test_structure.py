@@ -23,9 +23,10 @@ ALLOWED = {
     "experiments": {"errors", "files", "run.result"},
     "statistics": {"errors"},
     "sweep": BASE | {"data", "experiments", "model", "run", "frozen", "statistics"},
-    "report": {"errors", "statistics", "files", "experiments", *(f"run.{name}" for name in ("result", "key", "canonical", "label"))}
-    | {"run.configuration"},
-    "cli": BASE | {"data", "metrics", "model", "experiments", "run", "frozen", "sweep", "report", "speed", "statistics"},
+    "report": {"errors", "statistics", "files", "experiments", "data.entities"}
+    | {f"run.{name}" for name in ("result", "key", "canonical", "label", "configuration")},
+    "cli": BASE
+    | {"data", "metrics", "model", "experiments", "run", "frozen", "sweep", "report", "speed", "statistics"},
 }
 ENCODER_AND_HEADS = ("model/encoder.py", "model/output.py", "model/heads")
 NOT_FOR_THEM = ("hydra", "omegaconf", "pytorch_lightning", "head2head.data", "head2head.files", "head2head.speed")

@@ -15,6 +15,7 @@ from head2head.run.result import Result, checked
 
 EXPERIMENTS = Path("experiments")  # in the working directory
 SWEEP_FILE = "sweep.yaml"
+FURTHER = "sweep-*.yaml"  # sweep files beside it: what stands in no grid with the rest
 RESULTS = "results.jsonl"
 
 
@@ -48,6 +49,16 @@ def sweep_file(experiment: str) -> Path:
     return path
 
 
+def sweep_files(experiment: str) -> list[Path]:
+    """All sweep files of an experiment: sweep.yaml, then sweep-NAME.yaml by name.
+
+    Raises:
+        UserError: there is no such experiment.
+    """
+    first = sweep_file(experiment)
+    return [first, *sorted(first.parent.glob(FURTHER))]
+
+
 def results_file(experiment: str, stopped_too: bool = True) -> ResultsFile:
     """The results of an experiment.
 
@@ -70,7 +81,9 @@ class ResultsFile:
     def __init__(self, path: Path, stopped_too: bool = True):
         self.path, self.stopped_too = path, stopped_too
         self._seen: tuple[int, int, int] | None = None
+        # A worker reads and writes the file after each run: of thousands of lines it parses and prints the new ones.
         self._results: dict[str, Result] = {}
+        self._lines: dict[str, bytes] = {}
 
     def read(self) -> dict[str, Result]:
         """Key -> result. Of two equally good lines with one key the later counts.
@@ -87,23 +100,28 @@ class ResultsFile:
             return {}
         seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         if seen != self._seen:
-            self._results, self._seen = self._parsed(), seen
+            self._results, self._lines = self._parsed()
+            self._seen = seen
         return self._results
 
-    def _parsed(self) -> dict[str, Result]:
+    def _parsed(self) -> tuple[dict[str, Result], dict[str, bytes]]:
+        """Results and their lines, by key."""
+        before = {line: self._results[key] for key, line in self._lines.items()}
         found: dict[str, Result] = {}
+        lines: dict[str, bytes] = {}
         for number, line in enumerate(self.path.read_bytes().split(b"\n"), start=1):
-            if not line.strip():
+            text = line.strip()
+            if not text:
                 continue
             try:
-                result = checked(Result(**json.loads(line)))
+                result = before.get(text) or checked(Result(**json.loads(text)))
             except (ValueError, TypeError, RecursionError, UserError) as error:  # ValueError: neither JSON nor UTF-8
                 raise UserError(
                     f"{self.path}:{number}: not a result of this version of head2head: {error}; remove the line"
                 ) from None
             if result.key not in found or rank(result) >= rank(found[result.key]):
-                found[result.key] = result
-        return found
+                found[result.key], lines[result.key] = result, text
+        return found, lines
 
     def add(self, *results: Result) -> None:
         """Add results, all or none. Lines are kept in order: the file does not depend on which run came first.
@@ -112,12 +130,13 @@ class ResultsFile:
             UserError: the file cannot be written; it is then as it was.
         """
         with self.locked():
-            found = dict(self._all())
+            known = self._all()
+            found = dict(known)
             for result in results:
                 before = found.get(result.key)
                 if before is None or before.failed is not None or rank(result) > rank(before):
                     found[result.key] = result
-            if found != self._all():
+            if found != known:
                 self._write(found.values())
 
     def forget_failed(self, keys: Iterable[str]) -> None:
@@ -136,11 +155,16 @@ class ResultsFile:
 
     def _write(self, results: Iterable[Result]) -> None:
         ordered = sorted(results, key=lambda r: (r.task, r.head, r.seed, r.key))
-        lines = (json.dumps(asdict(result), ensure_ascii=False) + "\n" for result in ordered)
         try:
-            write_atomically(self.path, "".join(lines))
+            write_atomically(self.path, "".join(self._line(result) + "\n" for result in ordered))
         except OSError as error:
             raise cannot_be_written(self.path, error) from error
+
+    def _line(self, result: Result) -> str:
+        """A result's line: as it stood in the file, if it did."""
+        if self._results.get(result.key) is result:
+            return self._lines[result.key].decode("utf-8")
+        return json.dumps(asdict(result), ensure_ascii=False)
 
 
 def rank(result: Result) -> int:

@@ -1,7 +1,6 @@
 """What the figures of a report show."""
 
 import hashlib
-import math
 import os
 import re
 import subprocess
@@ -13,14 +12,12 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.markers import MarkerStyle
-from matplotlib.patches import Rectangle
-from synthetic import make_result
+from synthetic import cross_validated, make_result, write_experiment
 
 from head2head.report import plots
 from head2head.report.analysis import Analysis, Options, analyse
 from head2head.report.plots import (
     cost,
-    critical_difference,
     curves,
     differences,
     drawing,
@@ -67,14 +64,18 @@ def test_a_seed_stands_at_the_same_height_in_every_row(make):
     assert len(set(np.round(y[0], 6))) == 3
 
 
-def test_the_mean_and_its_interval_are_marked(make):
-    analysis = analysed(make, runs())
-    axis = seeds.plots(analysis)[0].figure.axes[0]
+def test_the_mean_is_marked(make):
+    axis = seeds.plots(analysed(make, runs()))[0].figure.axes[0]
     assert [tuple(p) for p in scatter(axis, "mean").get_offsets()] == [
         (pytest.approx(0.72), 0),
         (pytest.approx(0.79), 1),
         (pytest.approx(0.62), 2),
     ]
+
+
+def test_intervals_are_bars_where_predictions_are_there(tmp_path, monkeypatch):
+    analysis = with_predictions(tmp_path, monkeypatch)
+    axis = seeds.plots(analysis)[0].figure.axes[0]
     bars = next(c for c in axis.collections if isinstance(c, LineCollection)).get_segments()
     assert [bar[:, 0].tolist() for bar in bars] == analysis.cells[["ci_low", "ci_high"]].to_numpy().tolist()
 
@@ -116,92 +117,49 @@ def test_axes_are_in_per_cent(make):
     assert axis.xaxis.get_major_formatter()(-0.05) == "\N{MINUS SIGN}5"
 
 
-def test_the_best_epochs_scores_are_shown_where_they_are_asked_for(make):
-    axis = seeds.plots(analysed(make, runs(best=0.9), epoch="best"))[0].figure.axes[0]
-    assert set(scatter(axis, "run").get_offsets()[:, 0]) == {0.9}
+def with_predictions(tmp_path, monkeypatch) -> Analysis:
+    """Three heads by cross-validation, of which mean is far above pooler and max is not."""
+    monkeypatch.chdir(tmp_path)
+    rates = {"pooler": {1e-4: 0.60, 1e-3: 0.55}, "mean": {1e-4: 0.7, 1e-3: 0.9}, "max": {1e-4: 0.61, 1e-3: 0.5}}
+    write_experiment(tmp_path, cross_validated(tmp_path, rates, rows=400))
+    return analyse(load("trial"), Options())
 
 
-def test_the_heat_map_prints_differences_of_means_to_the_reference(make):
+def test_the_forest_plot_has_each_difference_with_its_interval(tmp_path, monkeypatch):
+    analysis = with_predictions(tmp_path, monkeypatch)
+    plot = differences.plots(analysis)[0]
+    (axis,) = plot.figure.axes
+    rows = analysis.comparisons[analysis.comparisons["to_reference"]]
+    bars = next(c for c in axis.collections if isinstance(c, LineCollection)).get_segments()
+    assert [bar[:, 0].tolist() for bar in bars] == rows[["ci_low", "ci_high"]].to_numpy().tolist()
+    assert axis.collections[-1].get_offsets()[:, 0].tolist() == rows["difference"].tolist()
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["mean", "max"]
+    assert texts(axis) == [" †"]
+    assert "difference to pooler" in axis.get_xlabel()
+
+
+def test_a_difference_without_an_interval_is_hollow_and_has_no_dagger(make):
     results = runs(["cola"]) + runs(["rte"], {"pooler": (0.5, 0.6), "mean": (0.5, 0.5)})
     plot = differences.plots(analysed(make, results))[0]
     axis = plot.figure.axes[0]
-    # rows pooler, mean, max; columns cola, rte
-    assert texts(axis) == ["ref.", "ref.", "+7.00", "\N{MINUS SIGN}5.00", "\N{MINUS SIGN}10.00"]
+    points = axis.collections[-1]
+    assert points.get_offsets()[:, 0].tolist() == pytest.approx([0.07, -0.10])
+    assert {to_hex(color) for color in points.get_facecolors()} == {"#ffffff"}
+    assert texts(axis) == []
     assert "cola, against pooler: mean +7.00, max \N{MINUS SIGN}10.00." in plot.alt
 
 
-def test_the_heat_maps_colours_are_symmetric_about_no_difference(make):
-    axis = differences.plots(analysed(make, runs()))[0].figure.axes[0]
-    mesh = axis.collections[0]
-    assert (mesh.norm.vmin, mesh.norm.vmax) == (pytest.approx(-0.1), pytest.approx(0.1))
-
-
-def test_a_cell_without_scores_is_hatched(make):
-    results = runs(["cola"]) + runs(["rte"], {"pooler": (0.5, 0.6), "mean": (0.5, 0.5)})
-    axis = differences.plots(analysed(make, results))[0].figure.axes[0]
-    hatched = [p for p in axis.patches if isinstance(p, Rectangle) and p.get_hatch()]
-    assert [(p.get_x(), p.get_y()) for p in hatched] == [(1, 2)]  # rte, max
-
-
-def test_numbers_on_dark_cells_are_white_and_on_light_ones_black(make):
-    axis = differences.plots(analysed(make, runs()))[0].figure.axes[0]
-    assert {text.get_text(): text.get_color() for text in axis.texts}["\N{MINUS SIGN}10.00"] == "white"
-    assert axis.texts[0].get_color() == "black"
-
-
-def test_a_significant_difference_carries_its_mark(make):
-    scores = {"pooler": [0.5 + i / 1000 for i in range(8)], "mean": [0.6 + i / 900 for i in range(8)]}
-    axis = differences.plots(analysed(make, runs(scores=scores)))[0].figure.axes[0]
-    assert texts(axis)[1].endswith("†")
-
-
-def ranked(make, tasks=4, heads=4):
-    names = ["pooler", "mean", "max", "cls"][:heads]
-    rng = np.random.default_rng(0)
-    results = [
-        make_result(f"task{t}", head, 0, 0.6 + 0.05 * i + rng.normal(0, 0.03))
-        for t in range(tasks)
-        for i, head in enumerate(names)
-    ]
-    return analysed(make, results)
-
-
-def test_the_critical_difference_is_a_bar_of_its_length(make):
-    analysis = ranked(make)
-    axis = critical_difference.plots(analysis)[0].figure.axes[0]
-    bar = next(line for line in axis.lines if line.get_label() == "critical difference")
-    # Demšar 2006, table 5: q at 0.05 of four classifiers is 2.569
-    assert np.ptp(bar.get_xdata()) == pytest.approx(2.569 * math.sqrt(4 * 5 / (6 * 4)), abs=1e-3)
-
-
-def test_heads_stand_at_their_mean_ranks(make):
-    analysis = ranked(make)
-    axis = critical_difference.plots(analysis)[0].figure.axes[0]
-    drawn = sorted(c.get_offsets()[0][0] for c in axis.collections)
-    assert drawn == pytest.approx(sorted(analysis.ranks[0].mean_ranks))
-
-
-def test_a_bar_joins_heads_that_do_not_differ_and_no_others(make):
-    names = ["pooler", "mean", "max", "cls"]
-    results = [make_result(f"t{t}", h, 0, 0.6 + 0.05 * i + t / 100) for t in range(8) for i, h in enumerate(names)]
-    axis = critical_difference.plots(analysed(make, results))[0].figure.axes[0]
-    joined = [line.get_xdata() for line in axis.lines if line.get_linewidth() == 3.5]
-    # Ranks 1 to 4 on each of 8 tasks; CD = 2.569 sqrt(20 / 48) = 1.66: only neighbours are joined.
-    assert sorted(tuple(x) for x in joined) == [(1, 2), (2, 3), (3, 4)]
-
-
-def test_two_heads_have_no_critical_difference_diagram(make):
-    assert critical_difference.plots(ranked(make, heads=2)) == []
-
-
-def test_where_no_two_heads_could_differ_there_is_no_diagram(make):
-    # CD of three heads is 2.343 over the square root of the tasks, and their ranks are at most 2 apart.
-    assert critical_difference.plots(ranked(make, tasks=2, heads=3)) == []
-    assert len(critical_difference.plots(ranked(make, tasks=3, heads=3))) == 1
-
-
-def test_one_task_has_no_critical_difference_diagram(make):
-    assert critical_difference.plots(ranked(make, tasks=1)) == []
+def test_each_heads_curve_over_a_tuned_setting(tmp_path, monkeypatch):
+    analysis = with_predictions(tmp_path, monkeypatch)
+    (plot,) = settings.plots(analysis)
+    assert plot.name == "setting_optimizer_lr"
+    frame = analysis.experiment.frame[analysis.experiment.frame["head"] == "mean"]
+    rates = frame["setting"].map(lambda setting: dict(setting)["optimizer.lr"])
+    expected = [frame.loc[rates == rate, "score"] for rate in (1e-4, 1e-3)]
+    line = next(c for c in plot.figure.axes[0].containers if c.get_label() == "mean")[0]
+    assert line.get_xdata().tolist() == [1e-4, 1e-3]
+    assert line.get_ydata() == pytest.approx([scores.mean() for scores in expected])
+    assert "rte, mean: best at 0.001." in plot.alt
 
 
 def test_the_learning_curve_is_the_mean_over_seeds_with_a_standard_deviation(make):
@@ -324,7 +282,7 @@ def test_an_experiment_of_failed_runs_alone_can_be_drawn(make):
     names = [
         plot.name for plot in plots.draw(analysed(make, [make_result("rte", h, 0, None) for h in ("cls", "mean")]))
     ]
-    assert names == ["seeds", "differences"]
+    assert names == ["seeds"]
 
 
 def test_labels_are_no_formulas(make):
@@ -358,7 +316,7 @@ def test_the_same_results_give_the_same_bytes_in_every_process(make):
         check=True,
     )
     assert there.stdout.splitlines() == here
-    assert len(here) == 6
+    assert len(here) == 5
 
 
 def test_an_inline_figure_shares_no_id_with_another(make):

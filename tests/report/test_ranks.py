@@ -6,10 +6,9 @@ import math
 
 import pandas as pd
 import pytest
-from scikit_posthocs import posthoc_nemenyi_friedman
 from scipy import stats
 
-from head2head.report.ranks import critical_difference, rank_heads
+from head2head.report.ranks import rank_heads
 
 # Demšar (2006), table 6: AUC of C4.5 and its variants with m, cf, m + cf tuned on 14 data sets. The two scores of
 # 'voting' that round to 0.975 are told apart by their ranks there.
@@ -35,48 +34,42 @@ TABLE_6 = pd.DataFrame(
 
 
 def test_mean_ranks_are_those_of_demsar():
-    over = rank_heads(TABLE_6, "sentence", 0.05)
+    over = rank_heads(TABLE_6, "sentence", dict.fromkeys(TABLE_6.index, "C4.5"))
     assert over.mean_ranks.round(3).tolist() == [3.143, 2.0, 2.893, 1.964]
 
 
-def test_friedman_is_that_of_demsar_and_scipy_corrects_it_for_ties():
-    over = rank_heads(TABLE_6, "sentence", 0.05)
-    n, k = TABLE_6.shape
-    uncorrected = 12 * n / (k * (k + 1)) * ((over.mean_ranks**2).sum() - k * (k + 1) ** 2 / 4)
-    assert uncorrected == pytest.approx(9.28, abs=0.005)
-    # Ties: three pairs (6 each) and one four (60) of n k (k^2 - 1) = 840.
-    assert over.friedman == pytest.approx(uncorrected / (1 - (3 * 6 + 60) / 840))
-    assert over.p_friedman == pytest.approx(stats.chi2.sf(over.friedman, 3))
+def test_against_the_reference_z_is_that_of_demsar():
+    # Section 3.2.2: with the standard error sqrt(4 x 5 / (6 x 14)) = 0.488, C4.5+m is 1.143 / 0.488 = 2.34 from C4.5
+    # (p 0.019), C4.5+m+cf 2.416 (0.016), C4.5+cf 0.512 (0.61).
+    over = rank_heads(TABLE_6, "sentence", dict.fromkeys(TABLE_6.index, "C4.5"))
+    p = {"C4.5+m": 0.019, "C4.5+m+cf": 0.016, "C4.5+cf": 0.61}
+    expected = {"C4.5+m+cf": 3 * p["C4.5+m+cf"], "C4.5+m": 3 * p["C4.5+m+cf"], "C4.5+cf": p["C4.5+cf"]}
+    assert over.p_holm.to_dict() == pytest.approx(expected, abs=0.002)
+    assert over.p_holm["C4.5+m+cf"] == pytest.approx(6 * stats.norm.sf((22 / 7 - 55 / 28) / math.sqrt(20 / 84)))
 
 
-@pytest.mark.parametrize(("alpha", "expected"), [(0.05, 1.25), (0.10, 1.12)])
-def test_the_critical_difference_is_that_of_demsar(alpha, expected):
-    assert critical_difference(4, 14, alpha) == pytest.approx(expected, abs=0.005)
+@pytest.mark.parametrize("tasks", [7, 8])
+def test_nothing_is_tested_on_fewer_than_eight_tasks(tasks):
+    over = rank_heads(TABLE_6.iloc[:tasks], "sentence", dict.fromkeys(TABLE_6.index, "C4.5"))
+    assert (over.reference is None) == over.p_holm.empty == (tasks < 8)
 
 
-# Demšar (2006), table 5a.
-@pytest.mark.parametrize(("heads", "q"), [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (10, 3.164)])
-def test_critical_values_are_those_of_demsar(heads, q):
-    n = heads * (heads + 1) / 6  # makes the square root 1
-    assert critical_difference(heads, 1, 0.05) / math.sqrt(n) == pytest.approx(q, abs=0.001)
+def test_two_ways_of_reading_one_tasks_pairs_are_one_task():
+    names = [f"t{i // 2}" + " · apart" * (i % 2) for i in range(14)]
+    over = rank_heads(TABLE_6.set_axis(names), "sentence", dict.fromkeys(names, "C4.5"))
+    assert len(over.tasks) == 14
+    assert over.reference is None
 
 
-def test_nemenyis_p_are_scikit_posthocs():
-    over = rank_heads(TABLE_6, "sentence", 0.05)
-    assert over.nemenyi.to_numpy() == pytest.approx(posthoc_nemenyi_friedman(TABLE_6.to_numpy()).to_numpy())
-    assert over.nemenyi.loc["C4.5", "C4.5+m+cf"] > 0.05  # 1.18 apart, less than 1.25
-    assert rank_heads(TABLE_6, "sentence", 0.1).critical_difference < 3.143 - 1.964
+def test_tasks_with_different_references_are_not_tested_together():
+    references = dict.fromkeys(TABLE_6.index, "C4.5") | {0: "C4.5+m"}
+    assert rank_heads(TABLE_6, "sentence", references).reference is None
 
 
 def test_only_tasks_with_all_scores_count():
     means = pd.DataFrame({"a": [0.1, 0.2, 0.3], "b": [0.2, math.nan, 0.1], "c": [0.3, 0.5, 0.5]}, index=list("xyz"))
-    over = rank_heads(means, "sentence", 0.05)
+    references = dict.fromkeys("xyz", "a")
+    over = rank_heads(means, "sentence", references)
     assert (over.tasks, over.left_out) == (["x", "z"], ["y"])
     assert over.mean_ranks.tolist() == [2.5, 2.5, 1.0]
-    assert rank_heads(means.iloc[:2], "sentence", 0.05) is None
-
-
-def test_two_heads_have_ranks_and_no_friedman():
-    over = rank_heads(pd.DataFrame({"a": [0.1, 0.2], "b": [0.2, 0.2]}), "token", 0.05)
-    assert over.mean_ranks.tolist() == [1.75, 1.25]
-    assert math.isnan(over.friedman)
+    assert rank_heads(means.iloc[:2], "sentence", references) is None

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.metrics import f1_score, matthews_corrcoef
+from statsmodels.stats.multitest import multipletests
 
 from head2head.statistics import influence, uncertainty
 from head2head.statistics.influence import Run, influences
@@ -216,6 +217,29 @@ def test_a_long_table_gives_the_same_runs_in_any_order():
         np.testing.assert_array_equal(direct.influence[i], read.influence[j])
     with pytest.raises(ValueError, match="different examples"):
         influence.runs_of(frame[1:])
+
+
+def test_holm_by_hand_and_by_statsmodels():
+    # Ordered 0.005 x 4, 0.01 x 3, 0.03 x 2, 0.04 x 1, and never below the one before.
+    assert uncertainty.holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    for row in np.random.default_rng(6).random((3, 7)) ** 3:
+        assert uncertainty.holm(row) == pytest.approx(multipletests(row, method="holm")[1])
+
+
+def test_comparisons_that_were_not_made_are_no_part_of_the_family():
+    assert uncertainty.holm([0.01, math.nan, 0.02])[[0, 2]].tolist() == pytest.approx([0.02, 0.02])
+    assert np.isnan(uncertainty.holm([math.nan])).all()
+
+
+def test_what_is_needed_makes_the_target_detectable():
+    by_example, by_run, runs, target = 1e-4, 4e-4, 5, 0.04
+    found = uncertainty.needed(by_example, by_run, 30, runs, target)
+    with_runs = by_example + by_run * runs / found.runs
+    assert uncertainty.detectable(with_runs, 30) == pytest.approx(target)
+    assert uncertainty.detectable(
+        by_example / uncertainty.needed(by_example, 0, 30, runs, 0.01).rows, 30
+    ) == pytest.approx(0.01)
+    assert uncertainty.needed(by_example, by_run, 30, runs, 0.02) == (math.inf, math.inf)
 
 
 def test_in_simulation_it_alarms_and_covers_as_admitted():

@@ -7,6 +7,8 @@ import pytest
 from filelock import FileLock
 from project import SMALL, Project, ended
 
+from head2head.sweep.composer import Composer
+
 
 @pytest.fixture
 def project(tmp_path) -> Callable[..., Project]:
@@ -18,6 +20,12 @@ def project(tmp_path) -> Callable[..., Project]:
         return made[-1]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def composer() -> Composer:
+    """One for all tests that plan runs and have no configurations of their own: composing is what takes time there."""
+    return Composer()
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,10 @@ def test_overrides_that_hydra_refuses_are_refused_in_the_same_words(overrides, c
     assert str(error.value) == str(expected.value)
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("experiments/*/sweep.yaml")), ids=lambda path: path.parent.name)
+SHIPPED = sorted(ROOT.glob("experiments/*/sweep*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_the_runs_of_a_shipped_experiment_are_what_hydra_gives(path, composer):
     file = read(path)
     rows = space.grid(file.parameters) if file.method == "grid" else space.sample(file.parameters, 3, seed=1)

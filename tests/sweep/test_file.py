@@ -59,6 +59,12 @@ def test_a_file_says_what_the_sweep_is(written):
     assert file.settings == ("experiment=mine", "threads=1")  # where runs are logged is up to who starts them
 
 
+def test_nothing_but_method_and_parameters_has_to_be_there(written):
+    file = read(written(program=None, command=None))
+    assert (file.method, file.parameters, file.settings) == ("grid", {"seed": Choice((0, 1))}, ())
+    assert read(written(program=None, command=[*COMMAND, "threads=1"])).settings == ("threads=1",)
+
+
 def test_the_objective_is_the_score_when_none_is_named(written):
     assert (read(written()).metric, read(written()).maximize) == ("score", True)
     file = read(written(metric={"name": "validation/loss"}))
@@ -83,7 +89,6 @@ def test_an_objective_that_cannot_be_is_refused(metric, expected, written):
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({"program": None}, "program: None: expected train.py"),
         ({"program": "run_glue.py"}, "program: run_glue.py: expected train.py"),
         ({"method": None}, "method: None: expected grid, random or bayes"),
         ({"method": "custom"}, "method: custom: expected grid, random or bayes"),
@@ -132,7 +137,7 @@ def test_yaml_that_cannot_be_read_at_all_is_one_line_too(text, written):
 
 
 def test_a_file_that_is_no_mapping_is_refused(written):
-    assert message(written("- a\n- b\n")) == "expected a W&B sweep file with program, method and parameters"
+    assert message(written("- a\n- b\n")) == "expected a W&B sweep file with method and parameters"
     assert message(written("")) == "the file is empty"
 
 
@@ -172,8 +177,7 @@ def test_environment_variables_are_replaced_as_agents_do(written, monkeypatch):
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        (None, "command: train.py takes key=value, so agents need: command: ['${env}', '${interpreter}'"),
-        ("python train.py", "command: train.py takes key=value"),
+        ("python train.py", "command: train.py takes key=value, so agents need: command: ['${env}', '${interpreter}'"),
         (["${env}", "python", "${program}", "${args}"], "command: train.py takes key=value"),
         (["${args_no_hyphens}", "${program}"], "command: train.py takes key=value"),
         ([*COMMAND, "--fast"], "command: --fast: not of the form key=value"),

@@ -14,7 +14,7 @@ from head2head.sweep.file import read
 from head2head.sweep.plan import Planner
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = sorted(ROOT.glob("experiments/*/sweep.yaml"))
+SHIPPED = sorted(ROOT.glob("experiments/*/sweep*.yaml"))
 
 MIXED = """
 program: train.py
@@ -122,7 +122,7 @@ def check_parity(path, count):
     return keys
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_shipped_sweep_file_gives_the_runs_of_wandbs_agents(path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("HEAD2HEAD_DATA", raising=False)

@@ -99,6 +99,7 @@ def chosen_task(
             "metrics": trained.metrics,
             "labels": trained.labels,
             "max_length": trained.max_length,
+            "pairs": trained.pairs,
         }
         if isinstance(trained, Conll):
             kept = {name: getattr(trained, name) for name in ("token_column", "tag_column", "context")}
@@ -109,12 +110,13 @@ def chosen_task(
         names: dict[str, Any] = {}
         if isinstance(trained, Table):
             names = {"text": trained.text, "text_pair": trained.text_pair, "label": trained.label}
-        elif "text_pair" in getattr(trained, "columns", {}):
+        elif trained.has_pairs:
             names = {"text_pair": "text_pair"}
         return Table(**common, **names, target=target, train=str(file), validation=str(file), test=str(file))  # type: ignore[arg-type]
     settings = config["task"]
     if task_name is not None and task_name != trained.name:
-        settings = compose([f"task={task_name}"])["task"] | {"max_length": trained.max_length}
+        settings = compose([f"task={task_name}"])["task"]
+        settings = settings | {"max_length": trained.max_length, "pairs": trained.pairs}
         if "data_dir" in settings:
             settings["data_dir"] = config["data_dir"]
     if data_dir is not None:

@@ -42,7 +42,7 @@ def help_text() -> str:
 def sweep_help_text() -> str:
     """What sweep.py takes, and which experiments there are."""
     lines = [
-        "usage: python sweep.py experiment=NAME [key=value ...]    what has no result of experiments/NAME/sweep.yaml",
+        "usage: python sweep.py experiment=NAME [key=value ...]    what has no result of experiments/NAME/sweep*.yaml",
         "",
         "example: python sweep.py experiment=smoke hydra/launcher=joblib",
         "",
@@ -51,8 +51,11 @@ def sweep_help_text() -> str:
         "",
         "settings",
         "  key=value, key=value,value     for the runs, instead of the file's values: seed=0,1 task=rte data_dir=DIR",
-        "  plan=true                      list the runs that are left, and start none",
+        "  plan=true                      list the runs that are left and what they cost, and start none",
         "  retry=true                     run failed runs again",
+        "  grow=false                     leave the grid of a cross-validation as it is written",
+        "  check_epochs=false             do not train each fine-tuned head once for twice as long",
+        "  disagreement=0.15 run_spread=0.01  what plan=true assumes to tell what can be detected",
         "  sweep_seed=0                   of method: random and bayes",
         "  hydra/launcher=basic           one run after another (default)",
         "  hydra/launcher=joblib          several on this machine: hydra.launcher.n_jobs=N",

@@ -85,7 +85,7 @@ def enter_sweep(arguments: Sequence[str]) -> None:
         return
     started = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     # Absolute: a cluster's workers may have been started elsewhere.
-    folder = Path(request.planner.output_dir, ".sweeps", request.experiment, started).absolute()
+    folder = Path(request.output_dir, ".sweeps", request.experiment, started).absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

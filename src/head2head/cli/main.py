@@ -113,24 +113,29 @@ def report(
         str | None,
         typer.Option(help="Head that the others are compared with; by default pooler, else mean, else the first."),
     ] = None,
-    all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Compare all pairs of heads.")] = False,
-    test: Annotated[str, typer.Option(help="permutation or wilcoxon, paired by seed.")] = "permutation",
-    epoch: Annotated[str, typer.Option(help="last, or best, which flatters.")] = "last",
-    alpha: Annotated[float, typer.Option(help="Level of the tests.")] = 0.05,
-    examples: Annotated[
-        bool, typer.Option("--examples", help="Compare stored predictions example by example, too.")
-    ] = False,
+    alpha: Annotated[float | None, typer.Option(help="Level of the tests; 0.05.", show_default=False)] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="Heads are practically equal within it; 0.01, a point, by default.", show_default=False),
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(help="A task or split whose predictions are not kept; may be repeated.", show_default=False),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Where the files go; by default the experiment's folder.")] = None,
 ) -> None:
-    """Tables (Markdown, LaTeX, CSV), figures and one page (report.html) of an experiment's results."""
+    """Tables (Markdown, LaTeX, CSV), figures and one page (report.html) of an experiment's results.
+
+    Options that are not given are those of experiments/NAME/report.yaml, where there is one.
+    """
     from head2head.cli.hydra_command_line import one_line_errors
 
     def work() -> None:
         with importing():
-            from head2head.report.analysis import Options
             from head2head.report.report import report as write_report
 
-        write_report(name, Options(reference, all_pairs, test, epoch, alpha, examples), output)
+        given = {"reference": reference, "alpha": alpha, "margin": margin, "leave_out": leave_out or None}
+        write_report(name, given, output)
 
     one_line_errors(work)
 

@@ -35,13 +35,14 @@ class Step:
 
 @dataclass
 class Batch:
-    """B rows of T word pieces, padded on the right.
+    """B rows of T word pieces, padded on the right. Where the texts of pairs are read apart, B rows are 2B sequences of
+    T word pieces: all first texts, then all second ones.
 
     Not a frozen dataclass: Lightning sets the fields of a copy where it converts floats to another precision.
 
     Attributes:
-        input_ids, attention_mask, token_type_ids: (B, T), as transformers names them.
-        special_tokens_mask: (B, T), 1 at [CLS], [SEP] and padding.
+        input_ids, attention_mask, token_type_ids: (B, T) or (2B, T), as transformers names them.
+        special_tokens_mask: likewise, 1 at [CLS], [SEP] and padding.
         prediction_ids: numbers in the split of what is predicted: (B,) texts, or (B, W) words, -1 where a word is
             predicted in another row, or there is none.
         labels: of the shape of `prediction_ids`: label numbers, IGNORED where nothing is scored, or values, NaN there;
@@ -50,7 +51,8 @@ class Batch:
             row has fewer words.
         labels_in_step: labels of the whole optimizer step, over all its micro-batches and ranks.
         tokens: word pieces of the optimizer step, in its last micro-batch; 0 in the others.
-        states: (B, T, H) by number of the hidden state, where they were computed before; see Encoder.forward.
+        states: (B, T, H) or (2B, T, H) by number of the hidden state, where they were computed before; see
+            Encoder.forward.
     """
 
     input_ids: Tensor
@@ -89,8 +91,9 @@ class TrainBatches:
     that a result does not depend on how it was cut. A share that would be empty gets one row, unlabelled.
 
     Args:
-        lengths: (N,) word pieces of each row.
+        lengths: (N,) word pieces that each row takes in a batch, see TokenizedRows.
         labels: (N,) number of labels of each row.
+        pieces: (N,) word pieces of each row, to be counted; None for `lengths`.
 
     Attributes:
         seen: micro-batches that the next iteration leaves out, since the run had them before it was killed.
@@ -105,8 +108,10 @@ class TrainBatches:
         rank: int = 0,
         world_size: int = 1,
         accumulate: int = 1,
+        pieces: np.ndarray | None = None,
     ):
         self.lengths, self.labels = lengths, labels
+        self.pieces = lengths if pieces is None else pieces
         self.batch_size, self.seed = batch_size, seed
         self.rank, self.world_size, self.accumulate = rank, world_size, accumulate
         self.epoch = 0
@@ -141,7 +146,7 @@ class TrainBatches:
     def _steps(self) -> Iterator[Step]:
         shares = self.world_size * self.accumulate
         for batch in self.order():
-            labels, tokens = int(self.labels[batch].sum()), int(self.lengths[batch].sum())
+            labels, tokens = int(self.labels[batch].sum()), int(self.pieces[batch].sum())
             for micro in range(self.accumulate):
                 last = micro == self.accumulate - 1
                 yield Step(batch[micro * self.world_size + self.rank :: shares], labels, tokens if last else 0)
@@ -218,14 +223,23 @@ class TokenizedRows(torch.utils.data.Dataset):
         dataset: what `tokenize` made.
         kind: "sentence" or "token".
         pad: number of the padding word piece.
+        texts: sequences of a row: 2 for pairs whose texts are read apart; in `dataset` stand all first ones, then all
+            second ones.
+
+    Attributes:
+        pieces: (N,) word pieces of each row.
+        lengths: (N,) what a row takes in a batch of its own, padding included: both texts of a pair are as long as the
+            longer one. Batches are made of rows of like length.
     """
 
-    def __init__(self, dataset: Dataset, kind: str, pad: int):
-        self.kind, self.pad = kind, pad
+    def __init__(self, dataset: Dataset, kind: str, pad: int, texts: int = 1):
+        self.kind, self.pad, self.texts = kind, pad, texts
         self.input_ids = Ragged.of(dataset, "input_ids")
         self.token_type_ids = Ragged.of(dataset, "token_type_ids")
         self.special_tokens_mask = Ragged.of(dataset, "special_tokens_mask")
-        self.words_lost = np.asarray(dataset["words_lost"][:])
+        by_text = self.input_ids.lengths.reshape(texts, -1)
+        self.pieces, self.lengths = by_text.sum(axis=0), texts * by_text.max(axis=0)
+        self.words_lost = np.asarray(dataset["words_lost"][:]).reshape(texts, -1).sum(axis=0)
         if kind == "token":
             self.starts, self.ends, self.prediction_ids = (
                 Ragged.of(dataset, name) for name in ("starts", "ends", "units")
@@ -235,13 +249,8 @@ class TokenizedRows(torch.utils.data.Dataset):
             ends = np.cumsum(self.prediction_ids.lengths)
             self.label_counts = owned[ends] - owned[ends - self.prediction_ids.lengths]
         else:
-            self.label = targets(dataset["label"][:]) if "label" in dataset.column_names else None
-            self.label_counts = np.ones(len(dataset), dtype=np.int64)
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """(N,) word pieces of each row."""
-        return self.input_ids.lengths
+            self.label = targets(dataset["label"][: len(self)]) if "label" in dataset.column_names else None
+            self.label_counts = np.ones(len(self.lengths), dtype=np.int64)
 
     def select(self, rows: np.ndarray, shift: np.ndarray | None = None) -> TokenizedRows:
         """Some of the rows, as those of a split of their own; their word pieces are not copied.
@@ -249,10 +258,10 @@ class TokenizedRows(torch.utils.data.Dataset):
         Args:
             shift: token tasks: (len(rows),) what is added to the numbers of each row's words.
         """
-        chosen = copy.copy(self)
+        chosen, texts = copy.copy(self), self.sequences(rows)
         for name, value in vars(self).items():
             if isinstance(value, Ragged):
-                setattr(chosen, name, value.select(rows))
+                setattr(chosen, name, value.select(texts))
             elif isinstance(value, np.ndarray):
                 setattr(chosen, name, value[rows])
         if shift is not None:
@@ -264,18 +273,34 @@ class TokenizedRows(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def sequences(self, rows: np.ndarray) -> np.ndarray:
+        """Numbers of the sequences of some rows: (B,), or (2B,) where a row has two: all first ones, then all second
+        ones."""
+        return (len(self) * np.arange(self.texts)[:, None] + rows).ravel()
+
+    def each_text(self) -> TokenizedRows:
+        """Every sequence as a row of its own, without a label, under its number."""
+        if self.texts == 1:
+            return self
+        single = copy.copy(self)
+        single.texts, single.label = 1, None
+        single.pieces = single.lengths = self.input_ids.lengths
+        single.label_counts = np.ones(len(single.lengths), dtype=np.int64)
+        return single
+
     def __getitems__(self, step: Step) -> Batch:
         """The batch of one micro-step; torch's loader hands over what the batch sampler yields. One row without labels
         for a step without rows."""
         empty = len(step.rows) == 0
         rows = np.zeros(1, dtype=np.int64) if empty else step.rows
-        lengths = self.lengths[rows]
+        texts = self.sequences(rows)
+        lengths = self.input_ids.lengths[texts]
         mask = np.arange(int(lengths.max())) < lengths[:, None]
         batch = Batch(
-            tensor(self.input_ids.padded(rows, self.pad)),
+            tensor(self.input_ids.padded(texts, self.pad)),
             tensor(mask.astype(np.int64)),
-            tensor(self.token_type_ids.padded(rows, 0)),
-            tensor(self.special_tokens_mask.padded(rows, 1)),
+            tensor(self.token_type_ids.padded(texts, 0)),
+            tensor(self.special_tokens_mask.padded(texts, 1)),
             tensor(self.prediction_ids.padded(rows, -1) if self.kind == "token" else rows.astype(np.int64)),
             labels_in_step=step.labels_in_step,
             tokens=step.tokens,

@@ -132,6 +132,7 @@ class DataModule(pl.LightningDataModule):
             f"{self.task.name} {name}",
             context=getattr(self.task, "context", "sentence"),
             content=content,
+            apart=self.task.apart,
         )
         column = "tags" if kind == "token" else "label"
         labels = None
@@ -140,7 +141,7 @@ class DataModule(pl.LightningDataModule):
             labels = np.array([tag for tags in values for tag in tags] if kind == "token" else values)
         sentences = np.array([len(tokens) for tokens in dataset["tokens"][:]]) if kind == "token" else None
         count = int(sentences.sum()) if sentences is not None else len(dataset)
-        rows = TokenizedRows(tokenized, kind, self.tokenizer.pad_token_id)
+        rows = TokenizedRows(tokenized, kind, self.tokenizer.pad_token_id, texts=2 if self.task.apart else 1)
         return Split(rows, labels, sentences, count, content, tokenized._fingerprint)
 
     def word_pieces(self) -> np.ndarray:
@@ -176,6 +177,7 @@ class DataModule(pl.LightningDataModule):
             trainer.global_rank,
             trainer.world_size,
             trainer.accumulate_grad_batches,
+            rows.pieces,
         )
         batches.set_epoch(self._start["epoch"])
         batches.seen = self._start["seen"]

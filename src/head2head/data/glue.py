@@ -48,6 +48,10 @@ class Glue(Task):
         return not self.labels
 
     @property
+    def has_pairs(self) -> bool:
+        return "text_pair" in self.columns
+
+    @property
     def official_splits(self) -> tuple[str, ...]:
         return tuple(split for split in self.files if split.startswith("validation"))
 

@@ -54,6 +54,10 @@ class Table(Task):
     def regression(self) -> bool:
         return self.target == "regression"
 
+    @property
+    def has_pairs(self) -> bool:
+        return self.text_pair is not None
+
     def sources(self) -> dict[str, Path | str]:
         files = {"train": self.train, "validation": self.validation, "test": self.test}
         return own_files(self.name, files, self.fold, " (csv, tsv, jsonl or parquet)")

@@ -38,6 +38,8 @@ class Task(ABC):
         tasks: split into overlapping windows).
     train_rows: train on that many rows only: a fixed choice that does not depend on the run's seed,
         and a smaller choice is part of a larger one.
+    pairs: how the texts of a pair are read: "together" in one sequence, or "apart", each in one of its own that is cut
+        to `max_length` by itself.
     leave_out_contained: cut only those training rows into folds whose text lies inside no other's (SST-2's are
         phrases cut from sentences). Changes nothing without folds.
     version: raised when the meaning of the task changes.
@@ -54,6 +56,7 @@ class Task(ABC):
     labels: Sequence[str] = ()
     max_length: int = 128
     train_rows: int | None = None
+    pairs: str = "together"
     leave_out_contained: bool = False
     version: int = 1
     notes: list[str] = field(default_factory=list, init=False)
@@ -76,8 +79,18 @@ class Task(ABC):
                 raise UserError(f"task.{name}={value}: a whole number, {least} or above")
         if self.leave_out_contained not in (True, False):
             raise UserError(f"task.leave_out_contained={self.leave_out_contained}: choose from: true, false")
+        self._check_pairs()
         self._check_labels()
         self._check_metrics()
+
+    def _check_pairs(self) -> None:
+        if self.pairs not in ("together", "apart"):
+            raise UserError(f"task.pairs={self.pairs}: choose from: together, apart")
+        if self.apart and not self.has_pairs:
+            raise UserError(
+                f"task.pairs=apart: task {self.name} has single texts, not pairs; leave it out "
+                "(own files of pairs: give task.text_pair=COLUMN)"
+            )
 
     def _check_labels(self) -> None:
         if len(set(self.labels)) < len(self.labels):
@@ -102,6 +115,16 @@ class Task(ABC):
     def regression(self) -> bool:
         """Whether the target is a number rather than a label."""
         return False
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether a row has two texts."""
+        return False
+
+    @property
+    def apart(self) -> bool:
+        """Whether the texts of a pair are read apart."""
+        return self.pairs == "apart"
 
     @property
     def num_outputs(self) -> int:

@@ -35,29 +35,34 @@ def tokenize(
     description: str,
     context: str = "sentence",
     content: str | None = None,
+    apart: bool = False,
 ) -> Dataset:
     """Word pieces of every example.
 
     Sentence tasks give a row an example: `input_ids`, `token_type_ids`, `special_tokens_mask`, `words_lost`
     (by truncation) and `label` where there is one. Token tasks give a row a window: the same, and for the
     window's words `starts`, `ends` (their pieces), `units` (the word's number in the split; -1 for a
-    word that another window predicts) and `labels` (-100 there).
+    word that another window predicts) and `labels` (-100 there). Pairs whose texts are read apart give
+    a row a text, all first texts and then all second ones.
 
     The result is cached by content: the data, the tokenizer and the settings.
 
     Args:
         content: the dataset's fingerprint; computed when it is not given.
+        apart: each text of a pair is tokenized, and cut to `max_length`, alone.
 
     Raises:
         UserError: `max_length` leaves no room for a word piece, or the cache cannot be written.
     """
-    pair = "text_pair" in dataset.column_names
+    pair = "text_pair" in dataset.column_names and not apart
     least = tokenizer.num_special_tokens_to_add(pair) + 1 + pair
     if max_length < least:
         raise UserError(f"task.max_length={max_length}: give {least} or more word pieces, special tokens included")
     # Truncation and padding are only what the tokenizer's last call left there.
     rules = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
     settings = [VERSION, kind, max_length, context, content or fingerprint(dataset), rules]
+    if apart:
+        settings.append("apart")
     name = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32]
     cached = cache_dir / f"{name}.arrow"
     if kind == "token":
@@ -68,7 +73,7 @@ def tokenize(
         function, source = token_windows, numbered
     else:
         arguments = {"tokenizer": tokenizer, "max_length": max_length}
-        function, source = sentences, dataset
+        function, source = sentences, texts_of_pairs(dataset) if apart else dataset
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         clear_abandoned(cache_dir, "tmp*")
@@ -131,6 +136,12 @@ def sentences(rows: dict[str, list], tokenizer: PreTrainedTokenizerBase, max_len
     if "label" in rows:
         columns["label"] = rows["label"]
     return columns
+
+
+def texts_of_pairs(dataset: Dataset) -> Dataset:
+    """Every text of some pairs, with the pair's label: all first texts, then all second ones."""
+    labels = {"label": 2 * dataset["label"][:]} if "label" in dataset.column_names else {}
+    return Dataset.from_dict({"text": [*dataset["text"][:], *dataset["text_pair"][:]]} | labels)
 
 
 def count_words(encoded: Any, i: int) -> int:

@@ -50,20 +50,20 @@ class Batches:
         return EvaluationBatches(self.rows.lengths, self.tokens).batches
 
     def vectors(self, spec: FeatureSpec, rows: np.ndarray) -> Tensor:
-        """(B, width) vectors of rows that have one each."""
-        places = torch.from_numpy(self._places("row").starts[rows])
+        """(B, width) vectors of rows that have one each, or (2B, width) of first texts, then of second ones."""
+        places = torch.from_numpy(self._places("row").starts[self.rows.sequences(rows)])
         return self.features.arrays[spec].index_select(0, places).to(self.device)
 
     def sequences(self, specs: Sequence[FeatureSpec], rows: np.ndarray) -> tuple[list[Tensor], Tensor, Tensor]:
         """(B, U, width) for each array of words or tokens, zeros after a row's last; (B, U), 1 where there is
-        one; and (B, U), 1 at special tokens and after the last."""
-        unit = specs[0].unit
+        one; and (B, U), 1 at special tokens and after the last. Of 2B texts where those of pairs are read apart."""
+        unit, texts = specs[0].unit, self.rows.sequences(rows)
         found = self._places(unit)
-        lengths = found.lengths[rows]
+        lengths = found.lengths[texts]
         mask = torch.from_numpy(np.arange(lengths.max(initial=1)) < lengths[:, None])
-        places = torch.from_numpy(found.of(rows))
+        places = torch.from_numpy(found.of(texts))
         states = [padded(self.features.arrays[spec], mask, places).to(self.device) for spec in specs]
-        special = self.rows.special_tokens_mask.padded(rows, 1) if unit == "token" else np.zeros(mask.shape, int)
+        special = self.rows.special_tokens_mask.padded(texts, 1) if unit == "token" else np.zeros(mask.shape, int)
         return states, mask.long().to(self.device), torch.from_numpy(special).to(self.device)
 
     def labels(self, unit: Unit, rows: np.ndarray) -> Tensor:
@@ -80,7 +80,7 @@ class Batches:
 
     def pieces(self, rows: np.ndarray) -> int:
         """Word pieces of rows."""
-        return int(self.rows.lengths[rows].sum())
+        return int(self.rows.pieces[rows].sum())
 
     def prediction_ids(self, unit: Unit, rows: np.ndarray) -> np.ndarray:
         """Numbers in the split of what is predicted for rows: (B,), or (B, W) with -1 where it is not."""

@@ -48,7 +48,7 @@ class RowsWithStates(TokenizedRows):
         batch = super().__getitems__(step)
         rows = step.rows if len(step.rows) else np.zeros(1, dtype=np.int64)  # that of an empty share
         mask = batch.attention_mask.bool()
-        places = torch.from_numpy(self.places.of(rows))
+        places = torch.from_numpy(self.places.of(self.sequences(rows)))
         return replace(batch, states={number: padded(array, mask, places) for number, array in self.states.items()})
 
 

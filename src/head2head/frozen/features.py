@@ -47,13 +47,15 @@ class Store:
     Args:
         folder: below the cache folder.
         encoder: frozen, in eval mode, on the device that computes; it has the layers that are asked for.
-        split: what is encoded; of a part all that it is a part of, so that all parts share the arrays.
+        split: what is encoded; of a part all that it is a part of, so that all parts share the arrays. Each text by
+            itself where those of pairs are read apart.
         name: of task and split, for the progress bar.
         tokens: word pieces in a batch, padding included.
     """
 
     def __init__(self, cache: Path, encoder: Encoder, split: Split, name: str, tokens: int):
-        self.encoder, self.split, self.name, self.tokens = encoder, split.whole or split, name, tokens
+        split = split.whole or split
+        self.encoder, self.rows, self.name, self.tokens = encoder, split.rows.each_text(), name, tokens
         self.dtype = next(encoder.parameters()).dtype
         config = encoder.model.config.to_diff_dict()
         for passing in ("_name_or_path", "transformers_version", "dtype", "architectures"):
@@ -61,7 +63,7 @@ class Store:
         place = next(encoder.parameters()).device.type
         libraries = [metadata.version(name) for name in ("torch", "transformers")]
         # Libraries and the size of a batch decide over the last bits.
-        tokenized = self.split.tokenized
+        tokenized = split.tokenized
         key = [VERSION, encoder.checkpoint_sha256, config, tokenized, str(self.dtype), place, tokens, libraries]
         self.folder = cache / "features" / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -91,7 +93,7 @@ class Store:
 
     def shape(self, spec: FeatureSpec) -> tuple[int, int]:
         """Shape of a spec's array."""
-        return int(unit_lengths(self.split.rows, spec.unit).sum()), spec.width
+        return int(unit_lengths(self.rows, spec.unit).sum()), spec.width
 
     def path(self, spec: FeatureSpec) -> Path:
         """Its file."""
@@ -143,7 +145,7 @@ class Store:
 
     def _encoded(self, missing: Mapping[FeatureSpec, Make]) -> dict[FeatureSpec, np.memmap]:
         """The arrays, filled by one pass of the encoder over the split."""
-        rows = self.split.rows
+        rows = self.rows
         size = sum(self._bytes(spec) for spec in missing)
         if size >= LARGE:
             free = shown_bytes(shutil.disk_usage(self.folder).free)
@@ -170,7 +172,7 @@ class Store:
         places: Mapping[Unit, Places],
     ) -> None:
         """Fill in the vectors of a batch."""
-        batch = self.split.rows.__getitems__(step).to(next(self.encoder.parameters()).device)
+        batch = self.rows.__getitems__(step).to(next(self.encoder.parameters()).device)
         with torch.inference_mode():
             output = self.encoder(
                 batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.special_tokens_mask
@@ -218,14 +220,17 @@ class Places:
 
 
 def places_of(rows: TokenizedRows, unit: Unit, chosen: np.ndarray | None = None) -> Places:
-    """Where the vectors of rows stand, which follow each other.
+    """Where the vectors of rows, or of each of their texts, stand, which follow each other.
 
     Args:
         chosen: numbers of those that are asked for; None for all.
     """
-    lengths = unit_lengths(rows, unit)
+    lengths = unit_lengths(rows.each_text(), unit)
     starts = np.cumsum(lengths) - lengths
-    return Places(starts, lengths) if chosen is None else Places(starts[chosen], lengths[chosen])
+    if chosen is None:
+        return Places(starts, lengths)
+    texts = rows.sequences(chosen)
+    return Places(starts[texts], lengths[texts])
 
 
 def padded(array: Tensor, mask: Tensor, places: Tensor) -> Tensor:

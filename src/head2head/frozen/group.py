@@ -33,7 +33,9 @@ from head2head.model.build import (
     build_head,
     check_length,
     checkpoint_of,
+    comparison_of,
     optimizer_settings,
+    set_label_range,
     targets_of,
 )
 from head2head.model.checkpoint import load_encoder
@@ -88,6 +90,7 @@ def run_group(configs: Sequence[dict[str, Any]], overrides: Sequence[Sequence[st
 
     runs: dict[int, FrozenRun] = {}
     for number, head in heads.items():
+        set_label_range(head, data)
         trained = trainable_head(head.to(device, dtype), encoder)
         if trained is None:  # a part of the user's own that stands between learned ones
             yield number, attempted(configs[number], overrides[number])
@@ -159,7 +162,9 @@ def built_heads(
     for number, (config, identity) in enumerate(zip(configs, identities, strict=True)):
         try:
             optimizer_settings(config)  # checked here, since nothing of a run may fail once the group trains
-            heads[number] = build_head(config, checkpoint_of(config), identity.task.num_outputs, identity.seed)
+            heads[number] = build_head(
+                config, checkpoint_of(config), identity.task.num_outputs, identity.seed, comparison_of(identity.task)
+            )
             if is_exact(config):
                 check_solvable(config, heads[number])
         except UserError as error:
@@ -255,7 +260,9 @@ def written(
 ) -> Outcome:
     """A trained run's folder, and its result."""
     began = time.perf_counter()
-    parts = Parts(identity.task, group.data, one.model, stream=f"{group.device.type} features")
+    untrained = one.model.untrained(config["trainer"]["max_epochs"])
+    notes = (untrained,) if untrained else ()
+    parts = Parts(identity.task, group.data, one.model, notes, f"{group.device.type} features")
     config = complete(config, identity.task)
     with run_folder(identity.parent, identity.name) as folder:
         (folder / "config.yaml").write_text(

@@ -66,7 +66,8 @@ class TrainableHead(nn.Module):
         """(B, C) logits, or (B, W, C).
 
         Args:
-            features: (B, D) each, or (B, U, D) with padding after them, for U words or tokens.
+            features: (B, D) each, or (B, U, D) with padding after them, for U words or tokens; with 2B in place of B
+                where the texts of pairs are read apart.
             mask: (B, U), 1 where there is a word or token; None for rows.
             special: (B, U), 1 at special tokens; None where no tokens are read.
         """
@@ -78,7 +79,7 @@ class PooledClassifier(TrainableHead):
 
     def __init__(self, head: SentenceHead, encoder: Encoder):
         super().__init__()
-        self.standardize, self.classifier = head.standardize, head.classifier
+        self.compare, self.standardize, self.classifier = head.compare, head.standardize, head.classifier
         width = head.pool.size
         rule: list[Any] = [described(head.layers), described(head.pool)]
         if head.pool.needs_pooler:
@@ -88,7 +89,7 @@ class PooledClassifier(TrainableHead):
         self.makers = [functools.partial(pooled, head, head.layers)]
 
     def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
-        return self.classifier(self.standardize(features[0]))
+        return self.classifier(self.standardize(self.compare(features[0])))
 
 
 class MixedClassifier(TrainableHead):
@@ -96,7 +97,8 @@ class MixedClassifier(TrainableHead):
 
     def __init__(self, head: SentenceHead, spec: EncoderSpec):
         super().__init__()
-        self.layers, self.standardize, self.classifier, self.spec = head.layers, head.standardize, head.classifier, spec
+        self.layers, self.compare, self.spec = head.layers, head.compare, spec
+        self.standardize, self.classifier = head.standardize, head.classifier
         pool = described(head.pool)
         self.specs = [
             FeatureSpec(frozenset({i}), "row", spec.hidden_size, json.dumps([described(Layer(spec, i)), pool]))
@@ -106,7 +108,8 @@ class MixedClassifier(TrainableHead):
 
     def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
         states = {i: state.unsqueeze(1) for i, state in zip(self.layers.reads, features, strict=True)}
-        return self.classifier(self.standardize(self.layers(as_output(self.spec, states))[:, 0]))
+        vectors = self.layers(as_output(self.spec, states))[:, 0]
+        return self.classifier(self.standardize(self.compare(vectors)))
 
 
 class WordHead(TrainableHead):

@@ -65,7 +65,7 @@ def solve_run(run: FrozenRun, batches: Mapping[str, Batches], task: Task) -> Non
     with torch.no_grad():
         output.weight.copy_(torch.from_numpy(classifier.weight))
         output.bias.copy_(torch.from_numpy(classifier.bias))
-    run.model.tokens_seen = int(batches["train"].rows.lengths.sum())
+    run.model.tokens_seen = int(batches["train"].rows.pieces.sum())
     began = time.perf_counter()
     validate(run, batches, epoch=1, step=0)
     run.seconds = {"train": began - started, "validation": time.perf_counter() - began}

@@ -17,12 +17,18 @@ from head2head.model.finetuner import CHECK_EVERY
 
 
 def train(run: FrozenRun, batches: Mapping[str, Batches], schedule: Schedule, progress: Progress) -> None:
-    """Train and score a run. One that diverges has `failed` set.
+    """Train and score a run; only score it where there is nothing to learn. One that diverges has `failed` set.
 
     Args:
         batches: "train", and the validation splits.
     """
     started = time.perf_counter()
+    if run.model.untrained(schedule.epochs):
+        validate(run, batches, 0, 0)
+        run.seconds["validation"] = time.perf_counter() - started
+        progress.step(schedule.steps)
+        progress.validated(run)
+        return
     standardize(run.head, batches["train"])
     trained = SingleHead(run, schedule)
     epochs = itertools.count() if schedule.epochs is None else range(schedule.epochs)

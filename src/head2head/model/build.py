@@ -15,7 +15,7 @@ from head2head.model.checkpoint import Checkpoint, load_encoder
 from head2head.model.encoder import Encoder
 from head2head.model.exact import ExactSettings, is_exact
 from head2head.model.finetuner import FineTuner, Targets
-from head2head.model.heads import SentenceHead, TokenHead
+from head2head.model.heads import Comparison, Cosine, Differences, SentenceHead, Similarity, TokenHead
 from head2head.model.optimizer import OptimizerSettings
 from head2head.model.trusted import instantiate
 from head2head.seeds import seeded
@@ -31,7 +31,7 @@ def build_model(config: dict[str, Any], task: Task, seed: int) -> FineTuner:
         UserError: they do not fit together, or cannot be had.
     """
     settings = optimizer_settings(config)
-    head = build_head(config, checkpoint_of(config), task.num_outputs, seed)
+    head = build_head(config, checkpoint_of(config), task.num_outputs, seed, comparison_of(task))
     with seeded(seed, "pooler"):
         encoder = load_encoder(
             checkpoint_of(config), head.needs, config["encoder"]["frozen"], config["encoder"]["reinit_pooler"]
@@ -45,8 +45,17 @@ def checkpoint_of(config: dict[str, Any]) -> Checkpoint:
     return Checkpoint(*(config["encoder"].get(name) for name in ("name", "revision", "config", "dropout")))
 
 
-def build_head(config: dict[str, Any], checkpoint: Checkpoint, num_outputs: int, seed: int) -> SentenceHead | TokenHead:
+def build_head(
+    config: dict[str, Any],
+    checkpoint: Checkpoint,
+    num_outputs: int,
+    seed: int,
+    compare: type[Comparison] = Comparison,
+) -> SentenceHead | TokenHead:
     """The configured head with weights drawn from a stream of its own.
+
+    Args:
+        compare: what a sentence head makes of its texts' vectors; a cosine leaves nothing to classify.
 
     Raises:
         UserError: its parts do not fit together, or may not be built.
@@ -55,11 +64,28 @@ def build_head(config: dict[str, Any], checkpoint: Checkpoint, num_outputs: int,
         build = instantiate(config["head"], config.get("trust"), _partial_=True, _convert_="all")
     except InstantiationException as error:
         raise UserError(f"head: {' '.join(str(error).split())}") from error
+    pairs: dict[str, Any] = {} if compare is Comparison else {"compare": compare}
+    if compare is Cosine:
+        pairs["classifier"] = Similarity
     try:
         with seeded(seed, "head"):
-            return build(encoder=checkpoint.spec(), num_labels=num_outputs)
+            return build(encoder=checkpoint.spec(), num_labels=num_outputs, **pairs)
     except (TypeError, ValueError) as error:
         raise UserError(f"head: {' '.join(str(error).split())}") from error
+
+
+def comparison_of(task: Task) -> type[Comparison]:
+    """What a head for a task makes of its texts' vectors."""
+    if not task.apart:
+        return Comparison
+    return Cosine if task.regression else Differences
+
+
+def set_label_range(head: SentenceHead | TokenHead, data: DataModule) -> None:
+    """Give a head that predicts similarity the range of the training labels; other heads do not ask for it."""
+    labels = data.splits["train"].labels
+    if isinstance(head.classifier, Similarity) and labels is not None:
+        head.classifier.set_range(labels.min(), labels.max())
 
 
 def check_length(task: Task, encoder: Encoder) -> None:

@@ -18,7 +18,7 @@ from head2head.errors import UserError
 from head2head.metrics import score
 from head2head.model.encoder import Encoder
 from head2head.model.exact import ExactSettings
-from head2head.model.heads import SentenceHead, TokenHead, standardization
+from head2head.model.heads import SentenceHead, Similarity, TokenHead, standardization
 from head2head.model.optimizer import OptimizerSettings, build_optimizer
 from head2head.model.step import SCALES_GRADIENTS, can_fuse, clip_in_step, loss_sum, seed_dropout
 
@@ -93,6 +93,14 @@ class FineTuner(pl.LightningModule):
             assert batch.words is not None
             return self.head(output, batch.words)
         return self.head(output)
+
+    def untrained(self, max_epochs: int | None) -> str | None:
+        """Why the model is scored as it is, without training; None for one that is trained."""
+        if max_epochs == 0:
+            return "not trained: trainer.max_epochs=0"
+        if isinstance(self.head.classifier, Similarity) and not any(p.requires_grad for p in self.parameters()):
+            return "not trained: the encoder is frozen, and the head has nothing to learn"
+        return None
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Sum over the batch's labels of the cross-entropy, or of the squared error for regression."""

@@ -74,14 +74,14 @@ def signed(difference: float) -> str:
     return "0.00" if float(text) == 0 else text.replace("-", MINUS)
 
 
+def points(size: float, digits: int = 1) -> str:
+    """3.1: percentage points without a sign of their own."""
+    return NONE if math.isnan(size) else f"{100 * size:.{digits}f}".replace("-", MINUS)
+
+
 def p_value(p: float) -> str:
     """Four decimals, so that 1/16 and 1/128 can be told apart."""
     return NONE if math.isnan(p) else "<0.0001" if p < 0.0001 else f"{p:.4f}"
-
-
-def seeds(needed: float) -> str:
-    """A whole number, `>10000`, or a dash where there is no difference to see."""
-    return NONE if math.isnan(needed) else ">10000" if math.isinf(needed) else f"{needed:.0f}"
 
 
 def markdown(table: Table) -> str:

@@ -1,60 +1,87 @@
-"""What the comparisons say, in a sentence or two."""
+"""What the comparisons say, in two sentences a task that a person can act on."""
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
-from head2head.report.analysis import Analysis
-from head2head.report.formats import signed
+from head2head.report.analysis import Analysis, against, leader_of
+from head2head.report.formats import percent, points
+from head2head.report.ranks import NOT_RANKED
+from head2head.report.tables import flags
+from head2head.statistics.uncertainty import FEWEST_RUNS, needed
+
+MOST = 100  # times as many runs or rows: more are as good as never
+SHOWN = 4  # heads named in a row
 
 
-def headline(analysis: Analysis) -> str:
-    """On how many tasks a head is significantly above or below the reference, and where none could have been."""
-    comparisons = analysis.comparisons
-    to_reference = comparisons["reference"] == comparisons["task"].map(analysis.references)
-    tested = comparisons[to_reference & (comparisons["n"] > 0)]
-    tasks = [task for task in analysis.tasks if task in set(tested["task"])]
-    if not tasks:
-        return "Nothing can be compared: no two heads have a task and a seed in common."
-    names = {analysis.references[task] for task in tasks}
-    reference = names.pop() if len(names) == 1 else "the task's reference head"
-    above = tested[tested["significant"] & (tested["difference"] > 0)]
-    below = tested[tested["significant"] & (tested["difference"] < 0)]
-    if above.empty and below.empty:
-        where = "On none of the " + f"{len(tasks)} tasks" if len(tasks) > 1 else f"On {tasks[0]} no head"
-        verb = " does any head differ" if len(tasks) > 1 else " differs"
-        text = f"{where}{verb} significantly from {reference}."
-    else:
-        text = (
-            f"On {_count(above, tasks)} some head is significantly above {reference}{_largest(above, tasks)}; "
-            f"on {_count(below, tasks)} is one significantly below{_largest(below, tasks)}."
-        )
-    return text + _impossible(tested, tasks, analysis.options.alpha)
+def headline(analysis: Analysis) -> list[str]:
+    """Of each task with at least two heads what is best and what it is better than, and what would decide the rest.
+
+    >>> headline(analysis)
+    ["rte: mean, 68.2 [66.1, 70.3]: 3.1 above pooler; equal to max within a point. Not decided against cls: ..."]
+
+    A head is above another where the difference is significant among all pairs of the task (`p_all` of the comparisons:
+    which head leads was found by looking), equal to it where the whole interval lies within the margin. WNLI is left
+    out.
+    """
+    names = analysis.experiment.frame.groupby("task")["task_name"].first()
+    tasks = [task for task in analysis.tasks if names[task] not in NOT_RANKED]
+    found = [_of_task(analysis, task) for task in tasks]
+    return [f"{task}: {text}" if len(found) > 1 else text for task, text in zip(tasks, found, strict=True)]
 
 
-def _count(found: pd.DataFrame, tasks: list[str]) -> str:
-    count = found["task"].nunique()
-    return f"{count} of {len(tasks)} task{'s' * (len(tasks) != 1)}" if count else "none"
-
-
-def _largest(found: pd.DataFrame, tasks: list[str]) -> str:
-    """Of each task the head that is furthest away: ` (max and 2 more on needle, +3.10 points)`."""
+def _of_task(analysis: Analysis, task: str) -> str:
+    leader = leader_of(analysis, task)
+    if leader is None:
+        return "no head has a score."
+    others = against(analysis, task, leader.head)
+    interval = "" if math.isnan(leader.ci_low) else f" [{percent(leader.ci_low)}, {percent(leader.ci_high)}]"
+    name = f"{leader.head}, {percent(leader.mean)}{interval}{flags(leader)}"
+    others = others[others["n"] > 0]
+    if others.empty:
+        return f"{name}; there is no other head to compare it with."
+    if leader.mean <= leader.baseline:
+        return f"no head is above the majority baseline, {percent(leader.baseline)}; the best mean is that of {name}."
+    if others["ci_low"].isna().all():
+        return f"{name}, has the best mean; how sure that is cannot be said, since predictions are missing."
+    equal = others[others["equal"].astype(bool)]
+    above = others[~others.index.isin(equal.index) & (others["p_all"] < analysis.options.alpha)]
+    rest = others[~others.index.isin([*equal.index, *above.index])]
     parts = []
-    for task in tasks:
-        rows = found[found["task"] == task]
-        if len(rows):
-            row = rows.loc[rows["difference"].abs().idxmax()]
-            more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
-            parts.append(f"{row['head']}{more} on {task}, {signed(row['difference'])} points")
-    shown = "; ".join(parts[:4]) + (f"; and on {len(parts) - 4} more" if len(parts) > 4 else "")
-    return f" ({shown})" if parts else ""
+    if len(above):
+        parts.append(_listed([f"{points(row.difference)} above {row.reference}" for row in above.itertuples()]))
+    if len(equal):
+        margin = points(analysis.options.margin)
+        within = "a point" if margin == "1.0" else f"{margin} points"
+        parts.append(f"equal to {_listed(list(equal['reference']))} within {within}")
+    first = f"{name}: {'; '.join(parts)}." if parts else f"{name}, has the best mean, but is not shown to be best."
+    return first + (f" {_undecided(analysis, rest)}" if len(rest) else "")
 
 
-def _impossible(tested: pd.DataFrame, tasks: list[str], alpha: float) -> str:
-    """The tasks on which no score at all could have been significant."""
-    floors = tested.groupby("task")["floor"].min()
-    never = [task for task in tasks if floors[task] >= alpha]
-    if not never:
-        return ""
-    where = "" if len(never) == len(tasks) else f" on {', '.join(never)}"
-    return f" With so few seeds no difference could have been significant{where}, however large."
+def _undecided(analysis: Analysis, rest: pd.DataFrame) -> str:
+    """Which heads are not told apart from the leader, and what would tell them."""
+    text = f"Not decided against {_listed(list(rest['reference']))}"
+    if (rest["n"] < FEWEST_RUNS).any():
+        return f"{text}: fewer than {FEWEST_RUNS} runs in common."
+    known = rest[rest["sd_examples"] > 0]
+    if known.empty:
+        return f"{text}."
+    hardest = next(known.loc[[known["difference"].abs().idxmin()]].itertuples())
+    target = max(abs(hardest.difference), analysis.options.margin)
+    alpha = analysis.options.alpha / max(len(rest), 1)
+    variances = hardest.sd_examples**2, hardest.sd_runs**2
+    what = needed(*variances, hardest.freedom, hardest.n, target, alpha)
+    aim = f"a difference of {points(target)} points"
+    if what.runs <= MOST * hardest.n:
+        return f"{text}: about {math.ceil(what.runs)} runs instead of {hardest.n} would find {aim}."
+    if what.rows <= MOST:
+        rows = analysis.cells.loc[analysis.cells["task"] == hardest.task, "examples"].max()
+        more = math.ceil(max(what.rows - 1, 0.1) * rows / 100) * 100
+        return f"{text}: more runs would hardly help; about {more:,} more rows would find {aim}."
+    return f"{text}: neither more runs nor more rows alone would find {aim}."
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

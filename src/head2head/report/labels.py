@@ -8,21 +8,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from head2head.run.canonical import NOT_IN_KEY, TRAINER_NOT_IN_KEY, named
+from head2head.run.canonical import NOT_IN_KEY, SINCE, TRAINER_NOT_IN_KEY, named
 from head2head.run.result import Result
+from head2head.statistics.choice import Setting, is_tuned, setting
 
 ORDER = ("pooler", "cls", "mean", "max", "weighted_sum-mean", "weighted_sum-cls", "ner")
-# Where a task's files lie, and what follows from the encoder's name; neither is part of the key.
-NOT_COMPARED = frozenset({"task.data_dir", "task.train", "task.validation", "task.test", "encoder.lr"})
+# Where a task's files lie, and what follows from the encoder's name, which are no part of the key; and what labels
+# show in other words.
+NOT_COMPARED = frozenset({"task.data_dir", "task.train", "task.validation", "task.test", "encoder.lr", "task.pairs"})
 SEPARATOR = " · "
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Of each run, the labels of its task and head; and sentences about settings that labels do not show."""
+    """Of each run, the labels of its task and head, and the settings that were tuned; and sentences about settings that
+    labels do not show."""
 
     tasks: list[str]
     heads: list[str]
+    tuned: list[Setting]
     remarks: list[str] = field(default_factory=list)
 
 
@@ -31,20 +35,34 @@ def label(results: Sequence[Result], flat: Sequence[Mapping[str, str]]) -> Label
 
     A task's own setting that differs between runs of the task is appended to that task's label. Any other setting
     is appended to the head's label, unless the task alone, or what is already written, decides it. Where every
-    head has one value a task (as after tuning each), rows stay whole and a remark says so.
+    head has one value a task (as after tuning each), rows stay whole and a remark says so. Under folds a setting that
+    `statistics.choice.is_tuned` is no part of any label.
 
     Args:
         flat: of each run its `settings_of`.
     """
+    tasks, heads, remarks = [""] * len(results), [""] * len(results), list[str]()
+    tuned: list[Setting] = [()] * len(results)
+    for folds in (True, False):
+        which = [i for i, result in enumerate(results) if folds == in_fold(result)]
+        if which:
+            found = _label([results[i] for i in which], [flat[i] for i in which], folds)
+            for i, task, head, values in zip(which, found.tasks, found.heads, found.tuned, strict=True):
+                tasks[i], heads[i], tuned[i] = task, head, values
+            remarks += found.remarks
+    return Labels(_where_it_varies(tasks, "split", [r.split for r in results]), heads, tuned, remarks)
+
+
+def _label(results: Sequence[Result], flat: Sequence[Mapping[str, str]], folds: bool) -> Labels:
     settings = varying(results, flat)
-    tasks, heads = [r.task for r in results], [r.head for r in results]
+    tasks, heads = [task_label(r) for r in results], [head_label(r) for r in results]
     for name, values in settings.items():
         if name.startswith("task."):
             tasks = _where_it_varies(tasks, name, values)
     shown: dict[str, list[str]] = {}
     remarks = []
     for name, values in settings.items():
-        if name.startswith("task.") or _decided(values, tasks, *shown.values()):
+        if name.startswith("task.") or (folds and is_tuned(name)) or _decided(values, tasks, *shown.values()):
             continue
         by_head = _decided(values, heads, *shown.values())
         if not by_head and _decided(values, tasks, heads, *shown.values()):
@@ -52,7 +70,63 @@ def label(results: Sequence[Result], flat: Sequence[Mapping[str, str]]) -> Label
             remarks.append(f"{name} differs between heads and tasks: {', '.join(listed)}.")
         else:
             shown[name] = values
-    return Labels(tasks, _extended(heads, shown), remarks)
+    tuned: list[Setting] = [()] * len(results)
+    if folds:
+        tuned = _tuned(results, tasks, settings)
+    return Labels(tasks, _extended(heads, shown), tuned, remarks)
+
+
+def in_fold(result: Result) -> bool:
+    """Whether a run is one of a cross-validation."""
+    return result.config.get("fold") is not None
+
+
+def task_label(result: Result) -> str:
+    """The task's name; the texts of a pair encoded apart make another task of it."""
+    apart = result.config["task"].get("pairs") == "apart"
+    return result.task + f"{SEPARATOR}apart" * apart
+
+
+def head_label(result: Result) -> str:
+    """The head's label; what is solved, or not trained at all, is a row of its own beside the trained head."""
+    return result.head + f"{SEPARATOR}exact" * exact(result) + f"{SEPARATOR}zero-shot" * untrained(result)
+
+
+def exact(result: Result) -> bool:
+    """Whether the classifier was solved, so that there is no learning rate."""
+    return "strengths" in result.config["optimizer"]
+
+
+def untrained(result: Result) -> bool:
+    """Whether nothing was trained."""
+    return result.config["trainer"].get("max_epochs") == 0
+
+
+def _tuned(results: Sequence[Result], tasks: Sequence[str], settings: Mapping[str, Sequence[str]]) -> list[Setting]:
+    """Of each run the tuned settings that differ between the trained runs of its task."""
+    names: dict[str, set[str]] = {}
+    trained = [not exact(result) and not untrained(result) for result in results]
+    for name, values in settings.items():
+        seen: dict[str, set[str]] = {}
+        for task, value, counts in zip(tasks, values, trained, strict=True):
+            if is_tuned(name) and counts:
+                seen.setdefault(task, set()).add(value)
+        for task in (task for task, found in seen.items() if len(found) > 1):
+            names.setdefault(task, set()).add(name)
+    return [
+        setting({name: number(settings[name][i]) for name in names.get(task, ()) if trained[i]})
+        for i, task in enumerate(tasks)
+    ]
+
+
+def number(text: str) -> Any:
+    """The number that a text is, whole where it has no point or exponent; else the text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def varying(results: Sequence[Result], flat: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
@@ -62,7 +136,8 @@ def varying(results: Sequence[Result], flat: Sequence[Mapping[str, str]]) -> dic
         names = [name for name in names if name not in ("encoder.name", "encoder.revision")]  # two names of one encoder
     found = {}
     for name in names:
-        values = [settings.get(name, "null") for settings in flat]
+        before = _text(SINCE[name]) if name in SINCE else "null"  # of runs from before there was the setting
+        values = [settings.get(name, before) for settings in flat]
         if len(set(values)) > 1 and _compared(name):
             found[name] = values
     return found
@@ -85,7 +160,11 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str
         if isinstance(value, Mapping):
             yield from flatten(value, f"{prefix}{name}.")
         else:
-            yield prefix + name, value if isinstance(value, str) else json.dumps(value)
+            yield prefix + name, _text(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def head_order(head: str) -> tuple[Any, ...]:

@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from head2head.report import statistics
-from head2head.report.formats import MINUS, p_value
-from head2head.report.ranks import Ranks
+from head2head.report.labels import exact
+from head2head.report.ranks import FEWEST_TASKS, NOT_RANKED
 from head2head.report.runs import Experiment
+from head2head.statistics.uncertainty import FEWEST_RUNS
 
 if TYPE_CHECKING:
     from head2head.report.analysis import Analysis
 
-FEW_SEEDS = 10  # bootstrap intervals of so few values are known to be too narrow
-
 
 def cautions(analysis: Analysis) -> list[str]:
     """Everything that a reader of the tables must know before believing them."""
+    frame = analysis.experiment.reported
     return [
-        *_epoch(analysis),
         *_references(analysis),
-        *_reachable(analysis),
-        *_exactness(analysis),
-        *_intervals(analysis),
+        *_predictions(analysis),
+        *_few_runs(analysis),
+        *_folds(analysis),
+        *_grids(analysis),
+        *_convergence(analysis),
         *_ranks(analysis),
         *_missing(analysis),
         *_ends(analysis),
-        *_stopped(analysis.experiment.frame),
-        *_failures(analysis.experiment.frame),
+        *_stopped(frame),
+        *_failures(frame),
         *_data(analysis.experiment),
-        *_streams(analysis.experiment.frame),
+        *_streams(frame),
     ]
-
-
-def _epoch(analysis: Analysis) -> list[str]:
-    if analysis.options.epoch == "last":
-        return []
-    return ["Scores are of each run's best epoch, chosen on the very data that it is scored on: they flatter."]
 
 
 def _references(analysis: Analysis) -> list[str]:
@@ -50,84 +43,94 @@ def _references(analysis: Analysis) -> list[str]:
     return [f"{task} has no runs of {asked}; the reference there is {head}." for task, head in other.items()]
 
 
-def _reachable(analysis: Analysis) -> list[str]:
-    """Where no test could have been significant, whatever the scores."""
-    alpha, comparisons = analysis.options.alpha, analysis.comparisons
-    tested = comparisons[comparisons["n"] > 0]
-    never = tested[tested.groupby("task")["floor"].transform("min") >= alpha]
+def _predictions(analysis: Analysis) -> list[str]:
+    """Heads without an interval, by the reason."""
+    cells = analysis.cells[(analysis.cells["without"] != "") & (analysis.cells["n"] > 0)]
     notes = []
-    for (n, family), rows in never.groupby([never.groupby("task")["n"].transform("max"), "family"]):
+    for why, of_reason in cells.groupby("without", sort=False):
+        whole = [task for task in analysis.tasks if set(analysis.cells.query("task == @task and n > 0")["head"])
+                 == set(of_reason.query("task == @task")["head"])]  # fmt: skip
+        rest = of_reason[~of_reason["task"].isin(whole)]
+        where = [*whole, *(f"{cell.head} on {cell.task}" for cell in rest.itertuples())]
         notes.append(
-            f"{', '.join(sorted(set(rows['task'])))}: no dagger is possible with {_count(n, 'seed')}. The smallest "
-            f"two-sided p of an exact paired test is 2/2^{n} = {2 / 2**n:.4g}, and {rows['floor'].min():.4g} after "
-            f"Holm's correction over {_count(family, 'comparison')}; significance at {alpha:g} takes at least "
-            f"{statistics.seeds_for_any(family, alpha)} seeds."
-        )
-    some = tested[(tested["floor"] >= alpha) & ~tested["task"].isin(never["task"])]
-    for (task, n), rows in some.groupby(["task", "n"]):
-        pairs = [f"{row.head} {MINUS} {row.reference}" for row in rows.itertuples()]
-        notes.append(
-            f"{task}: {', '.join(pairs)} cannot be significant with {_count(n, 'common seed')}: p is at least "
-            f"{rows['floor'].min():.4g} after Holm's correction."
+            f"No interval, test or dagger for {_few(where)}: these take the predictions of every run, and {why}. The "
+            "spread that is shown is that of runs alone, and says nothing of other examples."
         )
     return notes
 
 
-def _exactness(analysis: Analysis) -> list[str]:
-    tested = analysis.comparisons[analysis.comparisons["n"] > 0]
-    if tested["exact"].all():
+def _few_runs(analysis: Analysis) -> list[str]:
+    few = analysis.comparisons[analysis.comparisons["n"].between(1, FEWEST_RUNS - 1)]
+    if few.empty:
         return []
-    return [
-        f"With more than {statistics.EXACT_SEEDS} seeds p is estimated from {statistics.RESAMPLES} random sign flips "
-        "of a fixed generator."
-    ]
+    tasks = [task for task in analysis.tasks if task in set(few["task"])]
+    return [f"{', '.join(tasks)}: no dagger where heads have fewer than {FEWEST_RUNS} runs in common."]
 
 
-def _intervals(analysis: Analysis) -> list[str]:
-    n = analysis.cells["n"]
-    if not ((n > 1) & (n < FEW_SEEDS)).any():
+def _folds(analysis: Analysis) -> list[str]:
+    """What a cross-validation's intervals do not cover, and what the official scores are."""
+    if not (analysis.experiment.frame["fold"] >= 0).any():
         return []
-    return [
-        f"Bootstrap intervals of fewer than {FEW_SEEDS} seeds are too narrow; where they and p disagree, believe p. "
-        "The seeds needed are estimated from the same few runs: an order of magnitude."
+    notes = [
+        "The folds' models share training rows, which no estimate of variance makes good (Bengio and Grandvalet 2004); "
+        "nor do intervals cover other training data."
     ]
+    if len(analysis.official):
+        notes.append(
+            "Official validation scores come from models trained on a part of the training rows, and nothing was "
+            "chosen by them. They do not stand beside published scores."
+        )
+    return notes
+
+
+def _grids(analysis: Analysis) -> list[str]:
+    """Grids that should grow, or are not done."""
+    notes = []
+    for (task, head), found in analysis.growths.items():
+        for edge in found:
+            notes.append(
+                f"{task}, {head}: the {'largest' if edge.direction == 'higher' else 'smallest'} {edge.name} "
+                f"({edge.edge:g}) is {100 * edge.gain:.1f} ± {100 * edge.error:.1f} points above the best between the "
+                f"ends; its grid should go on to {edge.value:g}."
+            )
+    undone = analysis.cells[analysis.cells["incomplete"]]
+    if len(undone):
+        names = [f"{cell.head} on {cell.task}" for cell in undone.itertuples()]
+        notes.append(
+            f"Not all settings were run in all folds: {_few(names)}. A setting is then chosen among fewer, or by fewer "
+            "folds, than for the others."
+        )
+    return notes
+
+
+def _convergence(analysis: Analysis) -> list[str]:
+    cells = analysis.cells[analysis.cells["not_converged"] > 0]
+    names = [f"{cell.head} on {cell.task} ({cell.not_converged} of {cell.n})" for cell in cells.itertuples()]
+    return [f"Runs that had not converged: {_few(names)}. Trained longer they may score otherwise."] if names else []
 
 
 def _ranks(analysis: Analysis) -> list[str]:
-    notes = []
-    for ranked in analysis.ranks:
-        notes.append(_ranked(ranked, analysis.options.alpha))
-        if ranked.left_out:
+    notes, frame = [], analysis.experiment.frame
+    for over in analysis.ranks:
+        if over.reference is None:
             notes.append(
-                f"Ranks leave out {', '.join(ranked.left_out)}: not every {ranked.kind} head has a score there."
+                f"Mean ranks of {over.kind} heads describe these {len(over.tasks)} tasks; they are tested from "
+                f"{FEWEST_TASKS} different tasks on."
             )
-    frame = analysis.experiment.frame
-    for kind in sorted(set(frame["kind"]) - {ranked.kind for ranked in analysis.ranks}):
-        of_kind = frame[frame["kind"] == kind]
-        if of_kind["task"].nunique() > 1 and of_kind["head"].nunique() > 1:
-            notes.append(f"No mean ranks of {kind} heads: fewer than two tasks have scores of all of them.")
+        if over.left_out:
+            notes.append(f"Ranks leave out {', '.join(over.left_out)}: not every {over.kind} head has a score there.")
+    if NOT_RANKED & set(frame["task_name"]):
+        notes.append(
+            "WNLI is in no ranking: its validation set is built against its training set, so that classifiers that "
+            "have learned fall below the majority."
+        )
     return notes
 
 
-def _ranked(ranked: Ranks, alpha: float) -> str:
-    k, tasks, critical = len(ranked.mean_ranks), len(ranked.tasks), ranked.critical_difference
-    text = f"Mean ranks of {k} {ranked.kind} heads over {tasks} tasks: "
-    if not math.isnan(ranked.p_friedman):
-        text += f"Friedman's chi-squared is {ranked.friedman:.2f}, p {p_value(ranked.p_friedman)}; "
-    text += f"two heads differ (Nemenyi, {alpha:g}) when they are {critical:.2f} apart"
-    if critical > k - 1:
-        return f"{text}, which cannot happen: they are at most {k - 1} apart. More tasks are needed, not more seeds."
-    spread = ranked.mean_ranks.max() - ranked.mean_ranks.min()
-    text += f"; the best and the worst are {spread:.2f} apart, and at most {k - 1} is possible"
-    if critical > 0.6 * (k - 1):
-        text += ". With so few tasks only heads that are best and worst on nearly every task can be told apart"
-    return text + "."
-
-
 def _missing(analysis: Analysis) -> list[str]:
-    unpaired = analysis.comparisons[analysis.comparisons["n"] == 0]
+    unpaired = analysis.comparisons[(analysis.comparisons["n"] == 0) & analysis.comparisons["to_reference"]]
     notes = [
-        f"{row.task}: {row.head} and {row.reference} have no seed in common, and are not compared."
+        f"{row.task}: {row.head} and {row.reference} have no run in common, and are not compared."
         for row in unpaired.itertuples()
     ]
     cells, kinds = analysis.cells, analysis.experiment.frame.groupby("head")["kind"].first()
@@ -136,8 +139,7 @@ def _missing(analysis: Analysis) -> list[str]:
     empty = cells[(cells["n"] == 0) & (cells["failed"] == 0) & same]
     if len(empty):
         names = [f"{cell.head} on {cell.task}" for cell in empty.itertuples()]
-        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-        notes.append(f"No runs of {', '.join(names[:6])}{more}.")
+        notes.append(f"No runs of {_few(names)}.")
     return notes
 
 
@@ -170,7 +172,7 @@ def _failures(frame: pd.DataFrame) -> list[str]:
     failed = frame[frame["failed"].notna()]
     for why, count in sorted(Counter(failed["failed"]).items()):
         runs = failed[failed["failed"] == why]
-        names = [f"{run.head} on {run.task}, seed {run.seed}" for run in runs.head(3).itertuples()]
+        names = [f"{run.head} on {run.task}, run {run.run}" for run in runs.head(3).itertuples()]
         more = f" and {count - 3} more" if count > 3 else ""
         notes.append(f"{_count(count, 'run')} failed ({'; '.join(names)}{more}): {why}")
     return notes
@@ -192,14 +194,19 @@ def _data(experiment: Experiment) -> list[str]:
 def _streams(frame: pd.DataFrame) -> list[str]:
     """Tasks whose heads ran a seed under different streams: a difference of the pair may be that of the streams."""
     finished = frame[frame["failed"].isna()]
-    kinds = finished.groupby(["task", "seed"])["stream"].nunique()
+    kinds = finished.groupby(["task", "run"])["stream"].nunique()
     confounded = sorted({str(task) for task, _ in kinds[kinds > 1].index})
     if not confounded:
         return []
     return [
-        f"{', '.join(confounded)}: heads were run with different arithmetic or dropout masks at the same seed (see "
+        f"{', '.join(confounded)}: heads were run with different arithmetic or dropout masks in the same run (see "
         "Runs), which is confounded with the comparison: part of a difference may come from there."
     ]
+
+
+def _few(names: list[str]) -> str:
+    """The first six of them."""
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def _count(n: int, what: str) -> str:
@@ -207,12 +214,12 @@ def _count(n: int, what: str) -> str:
 
 
 def footnotes(experiment: Experiment) -> list[str]:
-    """Seeds, encoders, devices, threads, commits, versions, and what was remarked when the runs were read."""
+    """Runs, encoders, devices, threads, commits, versions, and what was remarked when the runs were read."""
     frame, results = experiment.frame, experiment.results
     encoders = sorted({str(result.config.get("encoder", {}).get("name")) for result in results})
     commits = [commit[:10] + "+" * commit.endswith("+") for commit in _known(frame["git_commit"])]
     notes = [
-        f"{len(frame)} runs; seeds {_listed(sorted(set(frame['seed'])))}.",
+        f"{len(frame)} runs, {len(experiment.reported)} of them reported; seeds {_listed(sorted(set(frame['run'])))}.",
         _kinds("Encoder", encoders),
         _kinds("Device", _known(frame["device"])),
         _kinds("Threads", _known(frame["threads"])),
@@ -232,6 +239,11 @@ def footnotes(experiment: Experiment) -> list[str]:
         notes.append(
             "The pooler of MiniLM was not trained on next-sentence prediction, as BERT's was (MiniLM is distilled, and "
             "all-MiniLM-L6-v2 was then tuned with mean pooling): what it scores here says little of BERT's pooler."
+        )
+    if any(exact(result) for result in results):
+        notes.append(
+            "exact: the classifier was solved on standardised features of the frozen encoder, its strength chosen by "
+            "an inner cross-validation, without a learning rate."
         )
     return notes + experiment.remarks
 

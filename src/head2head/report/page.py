@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ def write(experiment: Experiment, analysis: Analysis, folder: Path, command: str
     for plot in draw(analysis):
         svg = plot.svg()
         write_atomically(folder / PLOTS / f"{plot.name}.svg", svg)
-        _write_bytes(folder / PLOTS / f"{plot.name}.png", plot.png())
+        write_atomically(folder / PLOTS / f"{plot.name}.png", plot.png())
         pictures.append(Picture(plot, Markup(inline(svg, plot.name))))  # matplotlib escapes its text
     drawn = {picture.plot.name for picture in pictures}
     for path in (folder / PLOTS).iterdir():
@@ -77,11 +76,8 @@ def html(experiment: Experiment, analysis: Analysis, pictures: list[Picture], co
         counts=_counts(analysis),
         main=main,
         pictures=pictures,
-        comparisons=tables.comparisons(analysis) if len(analysis.comparisons) else None,
-        ranks=[table for over in analysis.ranks if (table := tables.ranks(over, analysis.options.alpha))],
-        examples=tables.examples(analysis),
+        sections=tables.sections(analysis),
         cautions=analysis.cautions,
-        published=tables.published(analysis),
         failed=failed_runs(experiment),
         footnotes=analysis.footnotes,
         settings=fixed_settings(experiment),
@@ -95,8 +91,8 @@ def failed_runs(experiment: Experiment) -> Table | None:
     failed = experiment.frame[experiment.frame["failed"].notna()]
     if failed.empty:
         return None
-    rows = [[Cell(run.task), Cell(run.head), Cell(str(run.seed)), Cell(run.failed)] for run in failed.itertuples()]
-    return Table("Runs without a score.", ["task", "head", "seed", "why"], rows, words=4)
+    rows = [[Cell(run.task), Cell(run.head), Cell(str(run.run)), Cell(run.failed)] for run in failed.itertuples()]
+    return Table("Runs without a score.", ["task", "head", "run", "why"], rows, words=4)
 
 
 def fixed_settings(experiment: Experiment) -> Table:
@@ -113,18 +109,8 @@ def _counts(analysis: Analysis) -> str:
     frame = analysis.experiment.frame
     parts: list[tuple[int, str]] = [
         (len(frame), "run"), (len(analysis.tasks), "task"), (len(analysis.heads), "head"),
-        (frame["seed"].nunique(), "seed"),
+        (frame["run"].nunique(), "seed"),
     ]  # fmt: skip
     text = ", ".join(f"{count:,} {noun}{'s' * (count != 1)}" for count, noun in parts)
     marked: list[tuple[Any, str]] = [(frame["failed"].notna().sum(), "failed"), (frame["collapsed"].sum(), "collapsed")]
     return text + "".join(f", {count} {what}" for count, what in marked if count)
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    """As `write_atomically`, of bytes."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

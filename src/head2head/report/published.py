@@ -74,16 +74,14 @@ def _check(row: Mapping[str, str], place: str) -> None:
         raise UserError(f"{place}: score {row['score']} is a fraction; write per cent, as in {100 * score:g}")
 
 
-def beside_ours(
-    rows: list[dict[str, str]], experiment: Experiment, references: Mapping[str, str], epoch: str
-) -> pd.DataFrame:
+def beside_ours(rows: list[dict[str, str]], experiment: Experiment, references: Mapping[str, str]) -> pd.DataFrame:
     """The `published` of an Analysis: columns task, head, metric, split, model, setting, source, score, ours,
     our_split, n, difference; scores as fractions."""
     found = []
     for row in rows:
         task = row["task"]
         head = _head(row["head"], task, experiment) if row["head"] else references.get(task, "")
-        values, split = _ours(experiment, task, head, row["metric"], row["split"], epoch)
+        values, split = _ours(experiment, task, head, row["metric"], row["split"])
         score = float(row["score"]) / 100
         ours = sum(values) / len(values) if values else math.nan
         found.append(
@@ -105,15 +103,14 @@ def _head(name: str, task: str, experiment: Experiment) -> str:
     return same[0] if len(same) == 1 else name
 
 
-def _ours(experiment: Experiment, task: str, head: str, metric: str, split: str, epoch: str) -> tuple[list[float], str]:
-    """Our scores of each seed and the split they are of; none and "" where we have no such metric."""
+def _ours(experiment: Experiment, task: str, head: str, metric: str, split: str) -> tuple[list[float], str]:
+    """Our scores of each run and the split they are of; none and "" where we have no such metric."""
     values, used = [], ""
-    runs = zip(experiment.results, experiment.labels.tasks, experiment.labels.heads, strict=True)
-    for result, its_task, its_head in runs:
-        if (its_task, its_head) != (task, head) or result.failed is not None:
+    for result, its_task, its_head in experiment.scored():
+        if (its_task, its_head) != (task, head):
             continue
-        metrics = result.metrics.get(epoch, {})
-        used_here = split if split in metrics and split != "epoch" else result.split
+        metrics = result.metrics.get("last", {})
+        used_here = split if split in metrics else result.split
         value = metrics.get(used_here, {}).get(metric)
         if value is not None:
             values.append(value)

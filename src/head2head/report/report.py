@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from head2head.errors import UserError
 from head2head.files import write_atomically
-from head2head.report import formats, tables
-from head2head.report.analysis import Analysis, Options, analyse
+from head2head.report import formats, predictions, tables
+from head2head.report.analysis import Analysis, Options, analyse, options_of
+from head2head.report.headline import headline
 from head2head.report.runs import Experiment, load
 
 
-def report(name: str, options: Options, output: Path | None = None) -> list[Path]:
-    """Write an experiment's report, print its main table and what cautions it needs.
+def report(name: str, given: Mapping[str, Any], output: Path | None = None) -> list[Path]:
+    """Write an experiment's report, print its main table, what it says, and what cautions it needs.
 
     Args:
+        given: fields of `Options`; what is None or missing is that of the experiment's report.yaml, else the default.
         output: where to; experiments/NAME by default.
 
     Returns:
@@ -28,17 +32,21 @@ def report(name: str, options: Options, output: Path | None = None) -> list[Path
         UserError: no such experiment, an option that does not fit, or a folder that cannot be written.
     """
     experiment = load(name)
+    options = options_of(experiment.folder, given)
     analysis = analyse(experiment, options)
+    made_by = command(name, options, options_of(experiment.folder, {}))
     folder = output or experiment.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = write(analysis, folder)
+        files = write(analysis, folder, made_by)
         from head2head.report import page  # draws: only once it is clear that there is something to draw
 
-        files += page.write(experiment, analysis, folder, command(analysis))
+        files += page.write(experiment, analysis, folder, made_by)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
     formats.show(tables.scores(analysis))
+    for sentence in headline(analysis):
+        print(sentence)
     for caution in analysis.cautions:
         print(f"- {caution}")
     for file in files:
@@ -46,59 +54,55 @@ def report(name: str, options: Options, output: Path | None = None) -> list[Path
     return files
 
 
-def write(analysis: Analysis, folder: Path) -> list[Path]:
-    """Write table.md, table.tex, table.csv, comparisons.csv, metrics.csv and, where asked for, examples.csv."""
+def write(analysis: Analysis, folder: Path, made_by: str) -> list[Path]:
+    """Write table.md, table.tex, table.csv, comparisons.csv, metrics.csv, and predictions.parquet where there are any.
+
+    Args:
+        made_by: the command, as the files say.
+    """
+    predictions.write(analysis.predictions, folder / predictions.FILE)
     texts = {
-        "table.md": markdown(analysis),
-        "table.tex": latex(analysis),
+        "table.md": markdown(analysis, made_by),
+        "table.tex": latex(analysis, made_by),
         "table.csv": csv(tidy(analysis)),
         "comparisons.csv": csv(analysis.comparisons),
         "metrics.csv": csv(metrics(analysis.experiment)),
     }
-    if analysis.examples is not None:
-        texts["examples.csv"] = csv(analysis.examples)
     for name, text in texts.items():
         write_atomically(folder / name, text)
-    return [folder / name for name in texts]
+    return [folder / name for name in texts] + [folder / predictions.FILE] * bool(analysis.predictions.tables)
 
 
-def markdown(analysis: Analysis) -> str:
+def markdown(analysis: Analysis, made_by: str) -> str:
     """table.md."""
     parts = [
         f"# {analysis.experiment.name}",
-        f"Made by `{command(analysis)}`.",
+        f"Made by `{made_by}`.",
+        _list(headline(analysis)),
         formats.markdown(tables.scores(analysis)),
     ]
-    if len(analysis.comparisons):
-        parts += ["## Differences", formats.markdown(tables.comparisons(analysis))]
-    for over in analysis.ranks:
-        if (ranked := tables.ranks(over, analysis.options.alpha)) is not None:
-            parts += [f"## {over.kind.capitalize()} heads over tasks", formats.markdown(ranked)]
-    if (by_example := tables.examples(analysis)) is not None:
-        parts += ["## By example", formats.markdown(by_example)]
     if analysis.cautions:
         parts += ["## What these runs can and cannot show", _list(analysis.cautions)]
-    if (published := tables.published(analysis)) is not None:
-        parts += ["## Published scores", formats.markdown(published)]
+    for heading, made in tables.sections(analysis):
+        parts += [f"## {heading}", *map(formats.markdown, made)]
     parts += ["## Runs", _list(analysis.footnotes)]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def latex(analysis: Analysis) -> str:
-    """table.tex: the tables of scores, differences and published scores."""
+def latex(analysis: Analysis, made_by: str) -> str:
+    """table.tex: all tables."""
     name = analysis.experiment.name
     made = [formats.latex(tables.scores(analysis), f"{name}-scores")]
-    if len(analysis.comparisons):
-        made.append(formats.latex(tables.comparisons(analysis), f"{name}-differences"))
-    if (published := tables.published(analysis)) is not None:
-        made.append(formats.latex(published, f"{name}-published"))
-    return f"% Made by `{command(analysis)}`. Needs \\usepackage{{booktabs}}.\n" + "\n".join(made)
+    for heading, found in tables.sections(analysis):
+        stem = f"{name}-{heading.lower().replace(' ', '-')}"
+        made += [formats.latex(table, stem + (f"-{i}" if i else "")) for i, table in enumerate(found)]
+    return f"% Made by `{made_by}`. Needs \\usepackage{{booktabs}}.\n" + "\n".join(made)
 
 
 def tidy(analysis: Analysis) -> pd.DataFrame:
     """table.csv: a row a task and head, with its comparison with the task's reference."""
-    of_reference = analysis.comparisons["reference"] == analysis.comparisons["task"].map(analysis.references)
-    compared = analysis.comparisons[of_reference].rename(
+    of_reference = analysis.comparisons[analysis.comparisons["to_reference"].astype(bool)]
+    compared = of_reference.drop(columns="to_reference").rename(
         columns={"n": "n_pairs", "ci_low": "difference_ci_low", "ci_high": "difference_ci_high"}
     )
     ranks = {head: rank for over in analysis.ranks for head, rank in over.mean_ranks.items()}
@@ -107,14 +111,19 @@ def tidy(analysis: Analysis) -> pd.DataFrame:
 
 
 def metrics(experiment: Experiment) -> pd.DataFrame:
-    """metrics.csv: every metric of every run's last epoch, on every split."""
+    """metrics.csv: every metric of every run's last epoch, on every split, also of settings that were not chosen."""
+    reported = {result.key for result, *_ in experiment.scored()}
+    labels = zip(
+        experiment.results, experiment.labels.tasks, experiment.labels.heads, experiment.labels.tuned, strict=True
+    )
     rows = [
-        (task, head, result.seed, split, metric, value, result.baseline.get(split, {}).get(metric))
-        for result, task, head in zip(experiment.results, experiment.labels.tasks, experiment.labels.heads, strict=True)
+        (task, head, " ".join(f"{name}={value}" for name, value in tuned), result.seed, result.key in reported,
+         split, metric, value, result.baseline.get(split, {}).get(metric))
+        for result, task, head, tuned in labels
         for split, values in result.metrics.get("last", {}).items()
         for metric, value in values.items()
-    ]
-    return pd.DataFrame(rows, columns="task head seed split metric value baseline".split())
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns="task head setting seed reported split metric value baseline".split())
 
 
 def csv(table: pd.DataFrame) -> str:
@@ -122,14 +131,15 @@ def csv(table: pd.DataFrame) -> str:
     return str(table.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
 
 
-def command(analysis: Analysis) -> str:
-    """The command that makes the report, with what is not the default."""
-    words = ["head2head", "report", analysis.experiment.name]
+def command(name: str, options: Options, kept: Options) -> str:
+    """The command that makes a report, with what is not the experiment's own default."""
+    words = ["head2head", "report", name]
     for option in fields(Options):
-        value = getattr(analysis.options, option.name)
-        if value != option.default:
-            flag = f"--{option.name.replace('_', '-')}"
-            words += [flag] if value is True else [flag, f"{value:g}" if isinstance(value, float) else value]
+        value = getattr(options, option.name)
+        if value == getattr(kept, option.name):
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            words += [f"--{option.name.replace('_', '-')}", f"{one:g}" if isinstance(one, float) else str(one)]
     return shlex.join(words)
 
 

@@ -218,6 +218,15 @@ def taken_apart(overrides: Sequence[str]) -> list[Setting]:
     return [Setting(text, o.get_key_element(), () if o.is_delete() else tuple(_values(o))) for text, o in parsed]
 
 
+def value_of(text: str) -> Any:
+    """The value that a text stands for in an override: `1e-3` is 0.001, `True` and `true` are the same. What does not
+    parse is the text itself."""
+    try:
+        return _parse(f"value={text}").value()
+    except UserError:
+        return text
+
+
 def combinations(overrides: Sequence[str]) -> list[list[str]]:
     """Of a multirun's combinations the first, and those that differ from it in one choice from a group.
 

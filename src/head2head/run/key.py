@@ -17,7 +17,7 @@ from head2head.errors import UserError
 from head2head.files import check_name, sha256
 from head2head.model import trusted
 from head2head.model.exact import is_exact
-from head2head.run.canonical import canonical, without
+from head2head.run.canonical import canonical, class_of, without
 from head2head.run.label import head_label
 from head2head.run.result import VERSION
 
@@ -58,6 +58,7 @@ def identify(config: dict[str, Any], task: Task | None = None) -> Identity:
         trusted.check(config[part], config.get("trust"))
     task = held_out(config, task or build_task(config))
     check_pairing(config, task)
+    check_similarity(config, task)
     config = complete(config, task)
     key = key_of(config, content(config, task), task.places)
     head, seed = head_label(config["head"]) + "-exact" * is_exact(config), config["seed"]
@@ -166,6 +167,30 @@ def check_pairing(config: dict[str, Any], task: Task) -> None:
     raise UserError(
         f"task {task.name} has one label a text: it needs a sentence head, such as head=mean (ner is token-level)"
     )
+
+
+def check_similarity(config: dict[str, Any], task: Task) -> None:
+    """Where texts are read apart and scored, their cosine stands in the classifier's place. It can do without training,
+    and nothing else can.
+
+    Raises:
+        UserError: there is a classifier of another kind, or no training for what needs it.
+    """
+    head = config["head"]
+    if not (task.apart and task.regression):
+        if config["trainer"]["max_epochs"] == 0:
+            raise UserError(
+                "trainer.max_epochs=0: only the similarity of two texts needs no training (task.pairs=apart on a task "
+                "with scores, such as stsb); give 1 or more"
+            )
+        return
+    given = {
+        "head/classifier": class_of(head["classifier"]["_target_"]) != {"class": "Linear"},
+        "head.dropout": head.get("dropout") is not None,
+        "optimizer=exact": is_exact(config),
+    }
+    for setting in (name for name, is_given in given.items() if is_given):
+        raise UserError(f"{setting}: with task.pairs=apart scores are a cosine, without a classifier; leave it out")
 
 
 def content(config: dict[str, Any], task: Task) -> dict[str, str]:

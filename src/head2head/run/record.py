@@ -111,7 +111,7 @@ def conclude(
         save_weights(parts.model, folder / "model.safetensors")
     result.url = next((url for logger in loggers if (url := run_url(logger))), None)
     result.seconds = dict(seconds)
-    result.tokens_per_second = result.tokens / seconds["train"]
+    result.tokens_per_second = result.tokens / seconds["train"] if result.tokens else 0.0
 
 
 def fill(result: Result, parts: Parts, steps: int, device: torch.device) -> None:

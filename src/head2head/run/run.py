@@ -18,7 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException, SI
 
 from head2head.errors import UserError
 from head2head.model import memory, trusted
-from head2head.model.build import build_data, build_model, targets_of
+from head2head.model.build import build_data, build_model, set_label_range, targets_of
 from head2head.model.finetuner import Diverged
 from head2head.run import processes
 from head2head.run.early_stopping import HyperbandStopping
@@ -140,7 +140,7 @@ def build_trainer(settings: dict[str, Any], callbacks: Sequence[pl.Callback] = (
     """
     for name in ("max_epochs", "max_steps", "accumulate_grad_batches"):
         value = settings[name]
-        if value is not None and (not isinstance(value, int) or value < -1 or value == 0):
+        if value is not None and (not isinstance(value, int) or value < -1 or (value == 0 and name != "max_epochs")):
             raise UserError(f"trainer.{name}={value}: a whole number above 0 (or -1 for no limit)")
     if settings["max_epochs"] in (None, -1) and settings["max_steps"] == -1:
         raise UserError("training would not end: give trainer.max_epochs or trainer.max_steps")
@@ -177,19 +177,26 @@ def build_parts(config: dict[str, Any], identity: Identity, trainer: pl.Trainer 
         print(note, file=sys.stderr, flush=True)
     data = build_data(config, task, identity.seed, ["train", *task.validation_splits])
     model.targets = targets_of(data, task.validation_splits)
+    set_label_range(model.head, data)
+    untrained = model.untrained(config["trainer"]["max_epochs"])
     shares = f" x{trainer.world_size}" if trainer is not None and trainer.world_size > 1 else ""  # masks of their own
-    return Parts(task, data, model, applied.notes, applied.stream + shares)
+    notes = (*applied.notes, *([untrained] if untrained else []))
+    return Parts(task, data, model, notes, applied.stream + shares)
 
 
 def fit(trainer: pl.Trainer, parts: Parts, resume: Resume, fast: bool) -> dict[str, float]:
-    """Train, from the run's checkpoint on where there is one, and make sure that the last step has been scored.
-    Returns seconds of training and validation, with those up to the checkpoint.
+    """Train, from the run's checkpoint on where there is one, and make sure that the last step has been scored. A
+    model without anything to learn is only scored. Returns seconds of training and validation, with those up to the
+    checkpoint.
 
     Raises:
         UserError: what a callback needs cannot be had, or memory has run out.
         Diverged: losses or outputs are not finite.
         Terminated: the system has told the process to end.
     """
+    if parts.model.untrained(trainer.max_epochs):
+        trainer.validate(parts.model, datamodule=parts.data, verbose=False)
+        return {"train": 0.0, "validation": parts.model.validation_seconds}
     pieces = torch.from_numpy(parts.data.word_pieces())
     own = processes.is_own()
     model, device = parts.model, trainer.strategy.root_device

@@ -25,6 +25,7 @@ cover that folds share training rows (Bengio and Grandvalet 2004, JMLR), nor oth
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -226,3 +227,42 @@ def _t_of(differences: np.ndarray, factor: float, level: float) -> OverRuns:
         return OverRuns(math.nan, math.nan, mean, mean)
     half = error * stats.t.ppf((1 + level) / 2, freedom)
     return OverRuns(mean / error, float(2 * stats.t.sf(abs(mean) / error, freedom)), mean - half, mean + half)
+
+
+def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Adjusted p of a family of tests (Holm 1979); those that could not be made (NaN) are no part of it."""
+    p = np.asarray(p, dtype=float)
+    adjusted = np.full(len(p), np.nan)
+    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaN is sorted to the end
+    steps = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
+    return adjusted
+
+
+class Needed(NamedTuple):
+    """What would decide whether two heads differ: an order of magnitude, from the variances found.
+
+    runs: how many in all would do with the same rows; infinite where the variance over examples alone is too large.
+    rows: how many times the rows would do with as many runs; infinite where the variance between runs alone is.
+    """
+
+    runs: float
+    rows: float
+
+
+def needed(
+    variance_examples: float, variance_runs: float, freedom: float, runs: int, target: float, alpha: float = 0.05
+) -> Needed:
+    """How many runs or rows would find a difference of the size `target` with 80 % power.
+
+    Args:
+        variance_examples, variance_runs, freedom: of the difference, as an `Estimate` has them.
+        runs: that it was estimated from.
+        target: the difference, above 0.
+    """
+    allowed = (target / detectable(1.0, freedom, alpha)) ** 2
+    of_runs, of_rows = allowed - variance_examples, allowed - variance_runs
+    return Needed(
+        runs * variance_runs / of_runs if of_runs > 0 else math.inf,
+        variance_examples / of_rows if of_rows > 0 else math.inf,
+    )

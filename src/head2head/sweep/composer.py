@@ -7,12 +7,21 @@ import copy
 import functools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from head2head.run.configuration import check_names, compose, groups, hydra_initialized, plain, search_path, settled
+from head2head.run.configuration import (
+    check_names,
+    compose,
+    groups,
+    hydra_initialized,
+    one_line,
+    plain,
+    search_path,
+    settled,
+)
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -31,6 +40,7 @@ class Composer:
         self._composed: dict[tuple[str, ...], DictConfig] = {}
         self._referred: dict[tuple[str, ...], str] = {}
         self._resolved: dict[tuple[str, ...], dict[str, Any]] = {}
+        self._chosen_names: dict[tuple[str, ...], dict[str, str]] = {}
         self._parse = functools.cache(_parse)
 
     def __call__(self, overrides: Sequence[str]) -> dict[str, Any]:
@@ -50,6 +60,22 @@ class Composer:
                 settings = {o.key_or_group: o for o in parsed if o.key_or_group not in self._groups}
                 return self._with_settings(choices, settings)
         return compose(overrides)
+
+    def choices(self, overrides: Sequence[str]) -> Mapping[str, str]:
+        """Group -> the name of what is chosen from it (`{"head": "mean", "head/pool": "mean", ...}`).
+
+        Raises:
+            UserError: as `configuration.compose`.
+        """
+        from hydra import compose as hydra_compose
+
+        chosen = tuple(text for text in overrides if text.partition("=")[0].lstrip("+~") in self._groups)
+        if chosen not in self._chosen_names:
+            check_names(chosen)
+            with one_line(chosen), hydra_initialized():
+                composed = hydra_compose("train", overrides=[*chosen, *search_path()], return_hydra_config=True)
+            self._chosen_names[chosen] = dict(composed.hydra.runtime.choices)
+        return self._chosen_names[chosen]
 
     def _with_settings(self, choices: tuple[str, ...], settings: dict[str, Override]) -> dict[str, Any]:
         composed = self._chosen(choices)

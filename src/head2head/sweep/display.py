@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import mean
 
 from rich.console import Console, Group
@@ -15,17 +15,23 @@ from rich.text import Text
 
 from head2head.run.result import Result
 from head2head.sweep.plan import Planned
+from head2head.sweep.times import Times, estimate
 
 LAST = 5  # finished runs shown below the table
+SILENCE = 60.0  # seconds without a line, at most
 
 
 @dataclass(frozen=True)
 class State:
-    """How a sweep stands: results so far, runs being worked on, runs that wait."""
+    """How a sweep stands: results so far, runs being worked on, runs that wait.
+
+    workers: key of a run that is being worked on -> its worker; a group's runs have one.
+    """
 
     results: list[Result]
     running: list[Planned]
     left: list[Planned]
+    workers: Mapping[str, Hashable] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -37,14 +43,17 @@ class Display:
 
     Args:
         name: of the experiment.
+        width: how many jobs run at a time.
     """
 
-    def __init__(self, name: str, console: Console | None = None):
-        self.name, self.console = name, console or Console(file=sys.stdout)
+    def __init__(self, name: str, console: Console | None = None, width: int = 1):
+        self.name, self.console, self.width = name, console or Console(file=sys.stdout), width
         self.started = time.monotonic()
         self._known: set[str] | None = None
         self._new: list[Result] = []
-        self._ended: list[float] = []
+        self._before, self._now = Times(), Times()  # of runs finished before this sweep was started, and since
+        self._since: dict[str, float] = {}  # when each run was first seen to be under way
+        self._spoken = 0.0
         self._live: Live | None = None
 
     def __enter__(self) -> Display:
@@ -59,16 +68,30 @@ class Display:
 
     def show(self, state: State) -> None:
         """Take notice of a state."""
-        before = self._known if self._known is not None else {result.key for result in state.results}
-        new = [result for result in state.results if result.key not in before]
-        self._known = before | {result.key for result in new}
+        if self._known is None:
+            self._known = {result.key for result in state.results}
+            self._before = Times(state.results)
+        new = [result for result in state.results if result.key not in self._known]
+        for result in new:
+            self._known.add(result.key)
+            self._now.add(result)
         self._new += new
-        self._ended += [self.elapsed] * len(new)
+        self._since = {run.key: self._since.get(run.key, self.elapsed) for run in state.running}
         if self._live is not None:
             self._live.update(self.table(state), refresh=True)
         else:
-            for result in new:
-                print(f"[{len(state.results)}/{state.total}] {line(result)} · {self.times(state)}", flush=True)
+            self.speak(state, new)
+
+    def speak(self, state: State, new: Sequence[Result]) -> None:
+        """A line for each new result; where there is none for a minute, a line on how the sweep stands."""
+        done = f"[{len(state.results)}/{state.total}]"
+        for result in new:
+            print(f"{done} {line(result)} · {self.times(state)}", flush=True)
+        if not new and self.elapsed - self._spoken < SILENCE:
+            return
+        if not new and state.running:
+            print(f"{done} {len(state.running)} running · {self.times(state)}", flush=True)
+        self._spoken = self.elapsed
 
     @property
     def elapsed(self) -> float:
@@ -76,13 +99,26 @@ class Display:
         return time.monotonic() - self.started
 
     def times(self, state: State) -> str:
-        """Elapsed and expected time."""
-        elapsed = self.elapsed
-        waiting = len(state.running) + len(state.left)
-        if not waiting or len(self._new) < 2:
-            return f"{duration(elapsed)} elapsed"
-        pace = (self._ended[-1] - self._ended[0]) / (len(self._ended) - 1)  # start-up is paid once
-        return f"{duration(elapsed)} elapsed, about {duration(pace * waiting)} to go"
+        """Elapsed and expected time; nothing of the latter before runs of the same kind have finished."""
+        to_go = self.to_go(state)
+        return f"{duration(self.elapsed)} elapsed" + (f", {to_go}" if to_go else "")
+
+    def to_go(self, state: State) -> str:
+        """How long the runs that are under way or wait will take, as far as that can be told."""
+        waiting = [*state.running, *state.left]
+        found = estimate([run.kind for run in waiting], self._now, self._before)
+        if not found.known:
+            return ""
+        spent: dict[Hashable, float] = {}  # by worker
+        for run in state.running:
+            if estimate([run.kind], self._now, self._before).known:
+                worker = state.workers.get(run.key, run.key)
+                spent[worker] = max(spent.get(worker, 0.0), self.elapsed - self._since[run.key])
+        last = found.longest - max(spent.values(), default=0.0)
+        seconds = max((found.seconds - sum(spent.values())) / self.width, last, 0.0)
+        if found.known < found.runs:
+            return f"about {duration(seconds)} for {found.known} of {found.runs} runs to go"
+        return f"about {duration(seconds)} to go"
 
     def table(self, state: State) -> Group:
         """A row a task, and the runs that ended last."""

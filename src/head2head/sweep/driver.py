@@ -89,8 +89,9 @@ class Driver:
         known, held = self.results_file.read(), claims.held(claims.folder(self.output_dir))
         results = [known[run.key] for run in runs if run.key in known]
         left = [run for run in runs if run.key not in known]
-        alive = {key for key, (_, living) in held.items() if living}
-        state = State(results, [run for run in left if run.key in alive], [run for run in left if run.key not in alive])
+        alive = {key: (claim.host, claim.pid, claim.born) for key, (claim, living) in held.items() if living}
+        running, waiting = ([run for run in left if (run.key in alive) is claimed] for claimed in (True, False))
+        state = State(results, running, waiting, alive)
         self.display.show(state)
         return state
 

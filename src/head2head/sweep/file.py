@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ ARGUMENTS = "${args_no_hyphens}"  # in `command`, where agents put the parameter
 
 @dataclass(frozen=True)
 class SweepFile:
-    """What a sweep file says.
+    """What a sweep file says. Only `method` and `parameters` have to be there; `program` and `command` are for agents.
 
     name: of the experiment: the file's folder.
     settings: what the command gives to every run besides the parameters, as overrides.
@@ -60,13 +60,29 @@ def read(path: Path) -> SweepFile:
         raise UserError(f"{path}: {error}") from None
 
 
+def read_all(paths: Sequence[Path]) -> tuple[SweepFile, ...]:
+    """Read the sweep files of an experiment, sweep.yaml first. Those beside it are grids.
+
+    Raises:
+        UserError: as `read`.
+    """
+    files = tuple(read(path) for path in paths)
+    for file in files[1:]:
+        if file.method != "grid":
+            raise UserError(f"{file.path}: method: {file.method}: expected grid in a sweep file beside sweep.yaml")
+        if file.hyperband is not None:
+            raise UserError(f"{file.path}: early_terminate: only in sweep.yaml")
+    return files
+
+
 def _parse(path: Path, content: Any) -> SweepFile:
     if not isinstance(content, dict):
-        raise UserError("expected a W&B sweep file with program, method and parameters")
+        raise UserError("expected a W&B sweep file with method and parameters")
     if unknown := sorted(str(key) for key in content if key not in KEYS):
         raise UserError(f"unknown key {unknown[0]!r}; {did_you_mean(unknown[0], sorted(KEYS))}")
-    if Path(str(content.get("program"))).name != "train.py":
-        raise UserError(f"program: {content.get('program')}: expected train.py")
+    program = str(content.get("program", "train.py"))
+    if Path(program).name != "train.py":
+        raise UserError(f"program: {program}: expected train.py")
     method = content.get("method")
     if method not in METHODS:
         raise UserError(f"method: {method}: expected grid, random or bayes")
@@ -77,7 +93,7 @@ def _parse(path: Path, content: Any) -> SweepFile:
         raise UserError(f"method: {method} goes on for ever; give run_cap: N")
     metric, maximize = _metric(content.get("metric"))
     parameters = _parameters(content.get("parameters"), method)
-    settings = _settings(content.get("command"), content["program"])
+    settings = _settings(content["command"], program) if "command" in content else ()
     for name in [*parameters, *(text.partition("=")[0] for text in settings)]:
         if re.split(r"[./@]", name.lstrip("+~"))[0] in TYPED_ONLY:
             raise UserError(f"{name}: is given on the command line alone")

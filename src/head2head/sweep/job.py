@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -115,7 +116,13 @@ def work(runs: Sequence[Run], place: Path) -> dict[str, float | None]:
 
 def results_file_of(run: Run) -> ResultsFile:
     """The results of the experiment that a run belongs to."""
-    return results_file(run.settings["experiment"], stopped_too=bool(run.settings["early_terminate"]))
+    return _results_file(run.settings["experiment"], bool(run.settings["early_terminate"]))
+
+
+@functools.cache
+def _results_file(experiment: str, stopped_too: bool) -> ResultsFile:
+    """One for all runs of this process: it keeps what it has parsed."""
+    return results_file(experiment, stopped_too)
 
 
 def known_result(run: Run) -> Result | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from head2head.errors import UserError
 from head2head.run.result import Result
-from head2head.sweep import claims
+from head2head.sweep import claims, cost
 from head2head.sweep.batch import Launch
 from head2head.sweep.display import Display, duration, line, listing
 from head2head.sweep.driver import Driver
@@ -26,17 +26,30 @@ def show_plan(request: Request) -> None:
     """
     search = Search(request)
     runs = search.known()
+    for note in request.notes:
+        print(note)
     known = request.results_file.read()
-    done = {run.key: known.get(run.key) or find(run, search.stopped_too) for run in runs}
-    left = [run for run in runs if done[run.key] is None]
+
+    def results_of(some: Sequence[Planned]) -> dict[str, Result]:
+        found = {run.key: known.get(run.key) or find(run, search.stopped_too) for run in some}
+        return {key: result for key, result in found.items() if result is not None}
+
+    done = results_of(runs)
+    while len(done) == len(runs) and (following := search.followed(done)):
+        runs += following
+        done |= results_of(following)
+    left = [run for run in runs if run.key not in done]
+    failed = sum(result.failed is not None for result in done.values())
+    more = search.cap - len(runs)
     if left:
         print(listing(left))
-    failed = sum(result is not None and result.failed is not None for result in done.values())
-    more = search.cap - len(runs)
     print(
-        f"{request.experiment}: {len(runs) - len(left) - failed} of {search.cap} runs have results, "
+        f"{request.experiment}: {len(done) - failed} of {search.cap} runs have results, "
         f"{failed} failed, {len(left)} left" + (f", {more} still to be chosen by bayes" if more else "")
     )
+    if left:
+        told = [cost.counts(left), cost.time(left, [*known.values(), *done.values()]), cost.later(search)]
+        print("\n".join(line for line in [*told, *cost.detectable(request, runs)] if line))
 
 
 def sweep(request: Request, launch: Launch, width: int, log: Path, identifier: str) -> None:
@@ -53,13 +66,15 @@ def sweep(request: Request, launch: Launch, width: int, log: Path, identifier: s
     """
     search = Search(request)
     runs = search.known()
-    check_writable(request, search.planner.output_dir)
+    for note in request.notes:
+        print(note, flush=True)
+    check_writable(request, request.output_dir)
     retry(request, runs)
-    with Display(request.experiment) as display:
+    with Display(request.experiment, width=width) as display:
         driver = Driver(
             launch,
             request.results_file,
-            search.planner.output_dir,
+            request.output_dir,
             search.settings_of,
             log,
             display,
@@ -122,7 +137,7 @@ def tell(
         print(f"nothing to do, no run started: all {len(mine)} runs have results; {request.results_file.path}")
     print(f"the comparison: head2head report {request.experiment}", flush=True)
     if offline := sum(len(list(Path(r.folder).glob("wandb/offline-run-*"))) for r in mine if r.folder):
-        place = request.planner.output_dir / "*/*/*/wandb/offline-run-*"
+        place = request.output_dir / "*/*/*/wandb/offline-run-*"
         print(f"W&B: {offline} runs are offline; send them with: wandb sync {place}", flush=True)
     for result in failed:
         print(f"failed: {line(result)}" + (f" · {result.folder}" if result.folder else ""), file=sys.stderr)

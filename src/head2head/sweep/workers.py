@@ -11,7 +11,6 @@ from pathlib import Path
 
 from head2head.errors import UserError
 from head2head.run.configuration import compose
-from head2head.sweep import space
 from head2head.sweep.request import Request
 
 ON_ONE_GPU = 4  # workers that share a GPU: they share its memory, too
@@ -54,9 +53,7 @@ def choose(request: Request, for_hydra: Sequence[str]) -> Workers:
     # joblib counts those cores that this process may use, by its affinity and by its container's quota.
     from joblib import cpu_count  # type: ignore[import-untyped]
 
-    planner = request.planner
-    (run,) = planner.runs(space.sample(planner.parameters, 1, planner.sweep_seed))
-    settings = compose(run.overrides)
+    settings = compose(request.some_run().overrides)
     cores, threads = cpu_count(), settings["threads"]
     workers = share(cores, typed(for_hydra, cores), threads, on_gpu(settings["trainer"]["accelerator"]))
     return workers if threads else Workers(workers.count, workers.threads, (f"threads={workers.threads}",))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from head2head.errors import UserError
 from head2head.model.heads.classifiers import Classifier
 from head2head.model.heads.layers import Layer, Layers
+from head2head.model.heads.pairs import Comparison, Cosine
 from head2head.model.heads.pooling import Pool, wide
 from head2head.model.heads.standardization import standardization
 from head2head.model.output import EncoderOutput, EncoderSpec, Needs
@@ -24,10 +25,13 @@ class SentenceHead(nn.Module):
 
     Args:
         layers, pool, classifier: the parts, still to be given the encoder's sizes.
+        compare: what is made of the vectors of a pair whose texts are read apart; not a setting of heads, since the
+            task decides it.
         num_labels: number C of logits (1 for regression).
         dropout: of the classifier; null for the encoder's own.
         standardize: standardise what enters the classifier, and the tokens that a pool which learns reads, with
-            statistics of the training rows (`standardization.fit`).
+            statistics of the training rows (`standardization.fit`). Never before a
+            cosine, which is of the vectors as they are.
     """
 
     kind = "sentence"
@@ -41,6 +45,7 @@ class SentenceHead(nn.Module):
         num_labels: int,
         dropout: float | None = None,
         standardize: bool = False,
+        compare: Callable[..., Comparison] = Comparison,
     ):
         super().__init__()
         self.layers = layers(encoder=encoder)
@@ -49,10 +54,12 @@ class SentenceHead(nn.Module):
             raise UserError(
                 "head/pool=pooler reads the last layer: pooler_output is made from it; use head/layers=last"
             )
+        self.compare = compare(size=self.pool.size)
+        standardize = standardize and not isinstance(self.compare, Cosine)
         learns = any(True for _ in self.pool.parameters())
         self.standardize_tokens = standardization(self.layers.size, standardize and learns)
-        self.standardize = standardization(self.pool.size, standardize)
-        self.classifier = build_classifier(classifier, self.kind, self.pool.size, num_labels, encoder, dropout)
+        self.standardize = standardization(self.compare.size, standardize)
+        self.classifier = build_classifier(classifier, self.kind, self.compare.size, num_labels, encoder, dropout)
         initialize(self, encoder.initializer_range)
 
     @property
@@ -63,15 +70,16 @@ class SentenceHead(nn.Module):
         return Needs(frozenset(self.layers.reads), pooler=self.pool.needs_pooler, first_only=first)
 
     def forward(self, output: EncoderOutput) -> Tensor:
-        """(B, C) logits."""
+        """(B, C) logits, from B sequences, or from 2B where the texts of pairs are read apart: first texts, then second
+        ones."""
         return self.classify(self.pooled(output, self.layers))
 
-    def classify(self, features: Tensor) -> Tensor:
-        """(B, C) logits from pooled layers (B, D)."""
-        return self.classifier(self.standardize(features))
+    def classify(self, vectors: Tensor) -> Tensor:
+        """(B, C) logits from pooled layers (B, D) or (2B, D)."""
+        return self.classifier(self.standardize(self.compare(vectors)))
 
     def pooled(self, output: EncoderOutput, layers: Layers) -> Tensor:
-        """(B, D): what the pool makes of some layers."""
+        """(B, D) or (2B, D): what the pool makes of some layers of each sequence."""
         mask = output.attention_mask if self.pool.special_tokens else output.text_mask
         pooler_output = output.pooler_output if self.pool.needs_pooler else None
         return self.pool(self.standardize_tokens(layers(output), mask), mask, pooler_output)

@@ -10,7 +10,6 @@ from matplotlib import rc_context
 
 from head2head.report.plots import (
     cost,
-    critical_difference,
     curves,
     differences,
     layer_weights,
@@ -26,14 +25,14 @@ if TYPE_CHECKING:
 KINDS: dict[str, Callable[[Analysis], list[Plot]]] = {
     "seeds(_sentence|_token)?": seeds.plots,
     "differences(_sentence|_token)?": differences.plots,
-    "critical_difference(_sentence|_token)?": critical_difference.plots,
     r"setting_\w+": settings.plots,
     "learning_curves": curves.plots,
     "layer_weights": layer_weights.plots,
     "cost": cost.plots,
 }
+GONE = ("critical_difference(_sentence|_token)?",)  # figures that earlier versions drew
 # Files of figures: their names distinguish those of an earlier report from a user's own.
-FIGURE = re.compile(rf"({'|'.join(KINDS)})\.(svg|png)")
+FIGURE = re.compile(rf"({'|'.join([*KINDS, *GONE])})\.(svg|png)")
 
 
 def draw(analysis: Analysis) -> list[Plot]:

@@ -35,7 +35,7 @@ def plots(analysis: Analysis) -> list[Plot]:
         Plot(
             name="learning_curves",
             title="Learning curves",
-            caption=f"Score at each validation ({x}), mean over seeds"
+            caption=f"Score at each validation ({x}), mean over runs"
             + (
                 ", band: one standard deviation."
                 if bands
@@ -51,12 +51,9 @@ def plots(analysis: Analysis) -> list[Plot]:
 
 def curves(analysis: Analysis) -> pd.DataFrame:
     """One row a validation of a run: task, head, seed, epoch, step, score."""
-    experiment = analysis.experiment
-    labels = zip(experiment.results, experiment.labels.tasks, experiment.labels.heads, strict=True)
     rows = [
         (task, head, result.seed, point["epoch"], point["step"], point["metrics"][result.split][result.metric])
-        for result, task, head in labels
-        if result.failed is None
+        for result, task, head in analysis.experiment.scored()
         for point in result.curve
         if result.metric in point["metrics"].get(result.split, {})
     ]

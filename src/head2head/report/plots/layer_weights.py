@@ -31,7 +31,7 @@ def plots(analysis: Analysis) -> list[Plot]:
         Plot(
             name="layer_weights",
             title="Learned layer weights",
-            caption="What each layer contributes after training, as a share of the weights' sum: thin lines are seeds, "
+            caption="What each layer contributes after training, as a share of the weights' sum: thin lines are runs, "
             "thick ones their mean. The dotted line is the equal mixture that training starts from; lines that stay "
             "there have learned no preference.",
             alt=_alt(table, tasks),
@@ -42,10 +42,9 @@ def plots(analysis: Analysis) -> list[Plot]:
 
 def shares(analysis: Analysis) -> pd.DataFrame:
     """One row a run and layer: task, head, seed, layer, share (of the sum of the run's weights)."""
-    experiment = analysis.experiment
     rows = []
-    for result, task, head in zip(experiment.results, experiment.labels.tasks, experiment.labels.heads, strict=True):
-        if result.failed is not None or not result.layer_weights:
+    for result, task, head in analysis.experiment.scored():
+        if not result.layer_weights:
             continue
         weights = np.asarray(result.layer_weights["weights"], dtype=float)
         rows += [

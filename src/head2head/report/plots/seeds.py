@@ -1,4 +1,4 @@
-"""Every run a point: what each seed scored."""
+"""Every run a point: what each seed, or fold and repeat, scored."""
 
 from __future__ import annotations
 
@@ -43,11 +43,12 @@ def _plot(analysis: Analysis, kind: Kind, name: str) -> Plot:
     level = f"{100 * (1 - analysis.options.alpha):g} %"
     return Plot(
         name=name,
-        title="Every seed" if name == "seeds" else f"Every seed, {kind.name} heads",
-        caption="Each small point is one run; within a row a seed stands at the same height for every head. "
-        f"The diamond is the mean, its bar the {level} bootstrap interval of the mean, the dashed line the majority "
-        "baseline (a number where it is far off). A cross is a collapsed run (constant predictions), which counts in "
-        "the mean; failed runs are counted at the right. Axes differ between panels.",
+        title="Every run" if name == "seeds" else f"Every run, {kind.name} heads",
+        caption="Each small point is one run; within a row a seed (or fold and repeat) stands at the same height for "
+        "every head. "
+        f"The diamond is the mean, its bar the {level} interval over examples and runs (where predictions are there), "
+        "the dashed line the majority baseline (a number where it is far off). A cross is a collapsed run (constant "
+        "predictions), which counts in the mean; failed runs are counted at the right. Axes differ between panels.",
         alt=_alt(analysis, kind),
         figure=figure,
     )
@@ -55,8 +56,8 @@ def _plot(analysis: Analysis, kind: Kind, name: str) -> Plot:
 
 def _panel(axis: Axes, frame: pd.DataFrame, analysis: Analysis, task: str, heads: list[str]) -> None:
     looks, row = drawing.looks(analysis.heads), {head: number for number, head in enumerate(heads)}
-    heights = _heights(frame["seed"])
-    y = frame["head"].map(row).to_numpy(float) + frame["seed"].map(heights).to_numpy(float)
+    heights = _heights(frame["run"])
+    y = frame["head"].map(row).to_numpy(float) + frame["run"].map(heights).to_numpy(float)
     colors = frame["head"].map({head: look.color for head, look in looks.items()}).to_numpy()
     few = frame.groupby("head").size().max() < 15
     raster = len(frame) > MANY_POINTS
