@@ -39,6 +39,8 @@ class FrozenRun:
     points: (step, epoch, training loss) as Lightning would log them.
     failed: why it has ended without scores.
     solution: of a run whose classifier is solved.
+    rates: mean learning rate of each epoch.
+    converged: whether it was trained to the end; None where nobody knows.
     seconds: of training and validation.
     """
 
@@ -49,4 +51,6 @@ class FrozenRun:
     points: list[tuple[int, int, float]] = field(default_factory=list)
     failed: str | None = None
     solution: Solution | None = None
+    rates: list[float] = field(default_factory=list)
+    converged: bool | None = None
     seconds: dict[str, float] = field(default_factory=lambda: {"train": 0.0, "validation": 0.0})

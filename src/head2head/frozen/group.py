@@ -272,6 +272,7 @@ def written(
         result.parameters |= sizes(one.model)
         result.folder, result.together = str(folder), group.size
         result.solution = one.solution.record() if one.solution else None
+        result.converged = one.converged
         extra = trusted.instantiate(config["logger"], config.get("trust")) if config["logger"] else None
         spent = sum(one.seconds.values()) + group.before
         try:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import torch
 
 from head2head.frozen.batches import Batches
+from head2head.frozen.convergence import converged
 from head2head.frozen.frozen_run import FrozenRun, Schedule
 from head2head.frozen.progress import Progress
 from head2head.frozen.single import SingleHead, predict, standardize
@@ -43,6 +44,7 @@ def train(run: FrozenRun, batches: Mapping[str, Batches], schedule: Schedule, pr
         if run.failed is not None or step == schedule.steps:
             break
     progress.step(schedule.steps - step)  # those that a run which failed does not take
+    run.converged = converged(run.model.losses, run.rates)
     run.seconds["train"] = time.perf_counter() - started - run.seconds["validation"]
 
 
@@ -57,8 +59,9 @@ def train_epoch(trained: SingleHead, batches: Batches, epoch: int, step: int, pr
     """
     run, schedule = trained.run, trained.schedule
     total: torch.Tensor | float = 0.0
-    labels = 0
+    labels, rates = 0, []
     for number, rows in enumerate(batches.order(run.seed, epoch)):
+        rates.append(trained.optimizer.param_groups[0]["lr"])
         loss, count = trained.step(batches, epoch, number)
         step += 1
         total, labels = total + loss * count, labels + count
@@ -72,6 +75,7 @@ def train_epoch(trained: SingleHead, batches: Batches, epoch: int, step: int, pr
         if step == schedule.steps:
             break
     run.model.losses.append(float(total) / labels)
+    run.rates.append(sum(rates) / len(rates))
     return step
 
 

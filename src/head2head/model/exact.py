@@ -15,9 +15,10 @@ import numpy as np
 
 from head2head.errors import UserError
 
-# Of scikit-learn's solvers: Newton's method where the matrix of second derivatives is small, L-BFGS elsewhere.
+# Strengths are compared by L-BFGS to scikit-learn's own tolerance (the largest element of the gradient): scores do not
+# see more. The classifier itself is solved tightly, by Newton's method where its matrix of second derivatives is small.
+LOOSE, TIGHT = 1e-4, 1e-9
 NEWTON_UP_TO = 1000  # weights of the classifier
-LOOSE, TIGHT = 1e-5, 1e-9  # largest element of the gradient: to choose a strength, and of the solution itself
 NEVER = -1e4  # intercept of a label that no training row has: a probability of 0
 
 
@@ -151,7 +152,8 @@ def logistic(
     logits are plus and minus half of scikit-learn's one, which is penalised."""
     from sklearn.linear_model import LogisticRegression
 
-    solver = "newton-cholesky" if features.shape[1] * num_labels <= NEWTON_UP_TO else "lbfgs"
+    newton = tolerance <= TIGHT and features.shape[1] * num_labels <= NEWTON_UP_TO
+    solver = "newton-cholesky" if newton else "lbfgs"
     model = LogisticRegression(solver=solver, tol=tolerance, max_iter=10_000, warm_start=True)
     for strength in strengths:
         model.set_params(C=1 / (strength * len(features))).fit(features, targets)

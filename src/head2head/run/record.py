@@ -224,9 +224,11 @@ def run_url(logger: Any) -> str | None:
 
 
 def last_line(result: Result, folder: Path) -> str:
-    """task · head · seed · score (majority baseline) · seconds · folder."""
+    """task · head · seed · score (majority baseline) · flags · seconds · folder."""
     baseline = result.baseline[result.split][result.metric]
     flag = " · COLLAPSED: one prediction for all" if result.collapsed else ""
+    if result.converged is False:
+        flag += " · NOT CONVERGED: the training loss still falls"
     return (
         f"{result.task} · {result.head} · seed {result.seed} · {result.metric} {result.score:.4f} "
         f"(majority baseline {baseline:.4f}){flag} · {result.seconds['total']:.0f} s · {folder}"

@@ -40,6 +40,8 @@ class Result:
     layer_weights: of heads with learned layer weights: numbers of the hidden states ("layers") and what
         each is multiplied by after training ("weights").
     losses: mean training loss of each epoch, over its labels, while dropout is on and the weights move.
+    converged: whether a head on stored features was trained to the end (head2head.frozen.convergence says how it is
+        told); None where nobody knows.
     solution: of a classifier that was solved (optimizer=exact): "strength" that was chosen, "strengths" and "scores" of
         the inner cross-validation (primary metric, mean over its folds), "folds" of it.
     parameters: number of the head's, of the trainable, of all.
@@ -72,6 +74,7 @@ class Result:
     experiment: str | None = None
     layer_weights: dict[str, list] | None = None
     losses: list[float] = field(default_factory=list)
+    converged: bool | None = None
     solution: dict[str, Any] | None = None
     parameters: dict[str, int] = field(default_factory=dict)
     steps: int = 0

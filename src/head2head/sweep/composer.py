@@ -39,6 +39,7 @@ class Composer:
         self._groups = frozenset(groups())
         self._composed: dict[tuple[str, ...], DictConfig] = {}
         self._referred: dict[tuple[str, ...], str] = {}
+        self._late: dict[tuple[tuple[str, ...], str], bool] = {}
         self._resolved: dict[tuple[str, ...], dict[str, Any]] = {}
         self._chosen_names: dict[tuple[str, ...], dict[str, str]] = {}
         self._parse = functools.cache(_parse)
@@ -81,11 +82,7 @@ class Composer:
         composed = self._chosen(choices)
         late = {}
         if all(_literal(o.value()) for o in settings.values()):
-            # Parts of a name count as well: ${optimizer} refers to optimizer.lr.
-            late = {
-                name: o for name, o in settings.items()
-                if not any(part in self._referred[choices] for part in _prefixes(name)) and _is_leaf(composed, name)
-            }  # fmt: skip
+            late = {name: o for name, o in settings.items() if self._may_be_set_late(choices, name)}
         early = [o for name, o in settings.items() if name not in late]
         key = (*choices, "", *(str(o.input_line) for o in early))
         if key not in self._resolved:
@@ -98,6 +95,14 @@ class Composer:
             *path, last = name.split(".")
             functools.reduce(dict.__getitem__, path, copied)[last] = override.value()
         return settled(copied)
+
+    def _may_be_set_late(self, choices: tuple[str, ...], name: str) -> bool:
+        """Whether a setting is plain, and no other refers to it."""
+        if (choices, name) not in self._late:
+            # Parts of a name count as well: ${optimizer} refers to optimizer.lr.
+            referred = any(part in self._referred[choices] for part in _prefixes(name))
+            self._late[choices, name] = not referred and _is_leaf(self._composed[choices], name)
+        return self._late[choices, name]
 
     def _chosen(self, choices: tuple[str, ...]) -> DictConfig:
         from hydra import compose as hydra_compose
