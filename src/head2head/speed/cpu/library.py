@@ -31,7 +31,7 @@ SOURCE = Path(__file__).with_name("layer.c")
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 REAL = {torch.float32: "float", torch.float64: "double"}
 SECONDS = 120  # that a compiler may take
-VERSION_SECONDS = 10  # that it may take to say its version
+VERSION_SECONDS = 60  # that it may take to say its version
 RETRY = 24 * 3600.0  # seconds after which a compiler that failed is tried again: it may have lacked a header
 DIGEST = hashlib.sha256().digest_size
 OTHERS = stat.S_IWGRP | stat.S_IWOTH
@@ -42,7 +42,7 @@ class NotCompiled(Exception):
 
 
 class Killed(NotCompiled):
-    """A compiler, or a part of one, that the system has ended; for want of memory, perhaps."""
+    """A compiler, or a part of one, that was ended: by the system for want of memory, or after too long a time."""
 
 
 def library(dtype: torch.dtype) -> ctypes.CDLL:
@@ -224,7 +224,7 @@ def output(*command: str, seconds: float = SECONDS) -> bytes:
     try:
         done = subprocess.run(command, capture_output=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise NotCompiled(f"{command[0]} took more than {seconds:g} seconds") from None
+        raise Killed(f"{command[0]} took more than {seconds:g} seconds") from None
     except OSError as error:
         raise NotCompiled(f"{command[0]} does not run: {error.strerror}") from error
     if done.returncode:
