@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from head2head.model.checkpoint import PACKAGES
+from head2head.model.packages import PACKAGES
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 

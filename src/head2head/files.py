@@ -6,6 +6,7 @@ import errno
 import functools
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +30,8 @@ YAML_NODES = 100_000  # values in one, each alias counted with all that it stand
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """(line number, line) of a UTF-8 file, without line ends and byte order mark.
 
-    Only newlines end a line: text may hold other separators, such as U+2028.
+    Only newlines end a line: text may hold other separators, such as U+2028. A mark at the very end, which some
+    programs leave when they append to a file, is no text either.
 
     Raises:
         UserError: missing, empty, or not UTF-8.
@@ -41,6 +43,8 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         decoded = error.object  # without the byte order mark
         bad_line = decoded.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path}:{bad_line}: not valid UTF-8 (byte 0x{decoded[error.start]:02x})") from None
+    if text.endswith(("\ufeff", "\ufeff\n")):
+        text = text.removesuffix("\n").removesuffix("\ufeff")
     if not text.strip():
         raise UserError(f"{path}: the file is empty")
     for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
@@ -54,6 +58,8 @@ def read_bytes(path: Path) -> bytes:
         UserError: it cannot be read.
     """
     try:
+        if stat.S_IFMT(path.stat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+            raise UserError(f"{path}: cannot be read: not a file on disk")  # a pipe could be waited for for ever
         return path.read_bytes()
     except FileNotFoundError:
         missing = path
@@ -142,6 +148,22 @@ def cannot_be_written(what: object, error: OSError | RuntimeError) -> UserError:
     if isinstance(error, OSError) and error.errno not in NO_ROOM:
         return UserError(f"{what} cannot be written: {reason}")
     return Unwritable(f"{what} cannot be written: {reason}; make room there, and start it again")
+
+
+def no_formula(text: str) -> str:
+    """A text for a cell of a csv table, with an apostrophe before what a spreadsheet would take for a formula and
+    evaluate (OWASP, CSV Injection). Numbers stay as they are.
+
+    >>> no_formula("=1+1"), no_formula("-0.5"), no_formula("- a list")
+    ("'=1+1", '-0.5', "'- a list")
+    """
+    if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -22,7 +22,7 @@ def composed(name: str) -> dict:
 def make_task() -> Callable[..., Task]:
     """Build a task from configs/task/NAME.yaml with other settings; files are read from nowhere unless given."""
 
-    def build(name: str, **settings) -> Task:
+    def build(name: str, /, **settings) -> Task:
         config = composed(name)
         task = config["task"] | ({"data_dir": None} if "data_dir" in config["task"] else {})
         unknown = settings.keys() - task.keys()

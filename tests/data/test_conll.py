@@ -1,5 +1,6 @@
 """Column files of token tasks: the original CoNLL-2003 layout, own files, and a hub that is made up."""
 
+import time
 from collections import Counter
 
 import pytest
@@ -229,3 +230,38 @@ def test_training_and_validation_need_tags(own, tmp_path, error_of):
 def test_the_first_label_of_a_token_task_is_o(own, error_of):
     message = error_of(own, OWN, labels=["B-PERSON", "I-PERSON", "O"])
     assert message == "task.labels: the first must be O, not B-PERSON: words without word pieces are given it"
+
+
+def test_a_type_in_two_spellings_is_an_error_with_both_lines(own, tmp_path, error_of):
+    message = error_of(own, "Ann B-caf\u00e9\nLee O\nBo B-cafe\u0301\n")
+    assert message == (
+        f"{tmp_path / 'train.txt'}:3: label 'cafe\\u0301' is 'caf\\xe9' of line 1 in another spelling; write both alike"
+    )
+
+
+def test_a_type_that_only_the_hub_knows_is_an_error(make_task, hub, error_of):
+    hub(hub_table())
+    message = error_of(make_task("conll2003", labels=["O", "B-PER", "I-PER"]).read, "train")
+    assert message == "tomaarsen/conll2003/train:2: unknown label 'LOC'; expected one of the types PER"
+
+
+def test_a_tag_as_long_as_a_book_is_shown_in_part(own, error_of):
+    assert len(error_of(own, f"Ann {'tag' * 10_000}\n")) < 500
+
+
+def test_many_types_are_read_in_linear_time(own):
+    task = own("".join(f"w{i} B-T{i % 5_000}\n\n" for i in range(20_000)))
+    started = time.perf_counter()
+    assert len(task.read("train")) == 20_000
+    assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize("name", ["token_column", "tag_column"])
+def test_columns_are_given_by_number(own, error_of, name):
+    message = error_of(own, OWN, **{name: "word"})
+    assert message == f"task.{name}=word: a column's number; the first is 0, the last -1"
+
+
+def test_token_data_are_called_after_their_file(make_task, write):
+    path = write("ritter.train.txt", OWN)
+    assert make_task("conll", train=path, validation=path).name == "conll-ritter"

@@ -1,8 +1,10 @@
 """Lines of text files and the errors that name them."""
 
+import os
+
 import pytest
 
-from head2head.files import numbered_lines, read_bytes
+from head2head.files import no_formula, numbered_lines, read_bytes
 
 
 def lines_of(path):
@@ -47,3 +49,24 @@ def test_a_missing_file_and_a_missing_folder_are_told_apart(tmp_path, error_of):
 
 def test_a_folder_in_place_of_a_file_is_an_error(tmp_path, error_of):
     assert error_of(read_bytes, tmp_path).startswith(f"{tmp_path}: cannot be read: ")
+
+
+@pytest.mark.parametrize("end", ["\ufeff", "\ufeff\n"])
+def test_a_byte_order_mark_at_the_end_is_removed(write, end):
+    assert lines_of(write("a", f"x\ny\n{end}")) == [(1, "x"), (2, "y")]
+    assert lines_of(write("b", f"x\n\ufeffy\n{end}")) == [(1, "x"), (2, "\ufeffy")]
+
+
+def test_a_pipe_is_an_error_and_nobody_waits_for_it(tmp_path, error_of):
+    os.mkfifo(tmp_path / "pipe")
+    assert error_of(read_bytes, tmp_path / "pipe") == f"{tmp_path / 'pipe'}: cannot be read: not a file on disk"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "- a", "+x", "-"])
+def test_what_a_spreadsheet_would_evaluate_gets_an_apostrophe(text):
+    assert no_formula(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["", "x", "a=b", "-0.5", "+1.25", "-1e-05", "1", "'=1"])
+def test_numbers_and_other_texts_stay_as_they_are(text):
+    assert no_formula(text) == text

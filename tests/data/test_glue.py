@@ -293,3 +293,30 @@ def test_without_hub_and_data_dir_the_error_says_what_to_do(error, make_task, hu
 
 def test_offline_the_hub_is_an_error_that_says_what_to_do(make_task, error_of):
     assert "give data_dir=DIR" in error_of(make_task("rte").read, "train")
+
+
+@pytest.mark.parametrize("name", ["rte", "stsb", "cola"])
+def test_test_labels_that_are_all_minus_one_are_no_labels(name, make_task, write, tmp_path):
+    """As in files made from the hub's copy."""
+    header, row = {
+        "rte": ("index\tsentence1\tsentence2\tlabel", "0\ta\tb\t-1"),
+        "stsb": (f"{STSB}\tscore", "0\tg\tf\t1\t1\tn\tn\ta\tb\t-1.0"),
+        "cola": ("index\tsentence\tlabel", "0\ta\t-1"),
+    }[name]
+    folder = {"rte": "RTE", "stsb": "STS-B", "cola": "CoLA"}[name]
+    write(f"glue/{folder}/test.tsv", f"{header}\n{row}\n{row}\n")
+    rows = make_task(name, data_dir=tmp_path).read("test")
+    assert len(rows) == 2
+    assert "label" not in rows.column_names
+
+
+def test_a_column_that_stands_twice_is_an_error(make_task, write, tmp_path, error_of):
+    path = write("glue/RTE/train.tsv", "index\tsentence1\tsentence2\tsentence1\tlabel\n0\ta\tb\tc\tentailment\n")
+    message = error_of(make_task("rte", data_dir=tmp_path).read, "train")
+    assert message == f"{path}:1: column 'sentence1' stands there 2 times"
+
+
+def test_a_row_of_the_hub_without_a_label_among_others_is_an_error(make_task, hub, error_of):
+    hub(hub_table("rte", [0, -1, 1]))
+    message = error_of(make_task("rte").read, "train")
+    assert message == "nyu-mll/glue/rte train: row 2 has no label, and others have one"

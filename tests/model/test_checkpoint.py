@@ -27,10 +27,11 @@ from transformers import (
 from head2head import files
 from head2head.errors import UserError
 from head2head.model import checkpoint
-from head2head.model.checkpoint import PACKAGES, Checkpoint, Package, load_encoder, state_sha256
+from head2head.model.checkpoint import Checkpoint, load_encoder, state_sha256
 from head2head.model.encoder import NoPooler
 from head2head.model.heads import Cls, Mean
 from head2head.model.output import Needs
+from head2head.model.packages import PACKAGES, Package
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 SIZES = {

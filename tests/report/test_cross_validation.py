@@ -167,6 +167,29 @@ def test_runs_that_have_not_converged_carry_the_flag_beside_any_mark(tmp_path, m
     assert "(10 not converged)" in cell.rest
 
 
+@pytest.mark.parametrize(("share", "flagged"), [(0.95, True), (0.7, False)])
+def test_a_head_that_gains_by_twice_the_epochs_is_flagged_and_the_check_scores_nothing(
+    tmp_path, monkeypatch, share, flagged
+):
+    monkeypatch.chdir(tmp_path)
+    results = cross_validated(tmp_path, {"pooler": {1e-3: 0.5}, "mean": {1e-3: 0.7}}, rows=400)
+    twice = cross_validated(tmp_path / "twice", {"mean": {1e-3: share}}, rows=400)[0]
+    twice.config["trainer"]["max_epochs"], twice.key = 6, "twice"
+    write_experiment(tmp_path, [*results, twice])
+    analysis = analyse(load("trial"), Options())
+    cells = analysis.cells.set_index("head")
+    assert cells["n"].tolist() == [5, 5]
+    assert cells["gains"].tolist() == [False, flagged]
+    scores = [result.score for result in results if result.head == "mean"]
+    assert cells.loc["mean", "mean"] == pytest.approx(np.mean(scores))
+    assert not cells["incomplete"].any()
+    assert ("(not converged)" in str(tables.scores(analysis).rows[1][1])) == flagged
+    gain, error = analysis.checked["rte", "mean"]
+    assert gain == pytest.approx(twice.score - scores[0])
+    assert error > 0
+    assert any("twice the epochs gain" in caution for caution in analysis.cautions) == flagged
+
+
 def test_texts_encoded_apart_are_another_task_and_a_solved_classifier_another_row(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     heads = {"mean": {1e-3: 0.7}}
@@ -182,6 +205,14 @@ def test_texts_encoded_apart_are_another_task_and_a_solved_classifier_another_ro
     assert experiment.tasks == ["rte", "rte · apart"]
     assert experiment.heads == ["mean", "mean · exact"]
     assert analyse(experiment, Options()).references["rte"] == "mean"
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_each_fold_has_data_of_its_own_and_heads_must_share_them(make, other):
+    make([make_result("rte", head, s, 0.7, split="fold", fold=s, data={"fold": f"{s}{head * other}"})
+          for head in ("mean", "max") for s in range(5)])  # fmt: skip
+    cautions = analyse(load("trial"), Options()).cautions
+    assert any("2 different versions of the data" in caution for caution in cautions) == other
 
 
 def test_folds_and_seeds_of_a_task_are_two_columns(make):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ from synthetic import make_result
 from typer.testing import CliRunner
 
 from head2head.cli.main import app
+from head2head.report.report import csv
 
 FILES = ["comparisons.csv", "metrics.csv", "report.html", "table.csv", "table.md", "table.tex"]
 
@@ -132,3 +134,15 @@ def test_a_report_imports_no_torch(trial):
     code = "import sys; from head2head.report.report import report; report('trial', {}); "
     code += "assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=trial.parents[1], env=os.environ, capture_output=True)
+
+
+def test_names_that_a_spreadsheet_would_evaluate_are_escaped_and_numbers_stay():
+    frame = pd.DataFrame(
+        {"task": ["=cmd|' /C calc'!A0", "rte"], "@x": ["-1", "-"], "n": [-1, 2], "score": [-0.5, 0.25]}
+    )
+    read = pd.read_csv(io.StringIO(csv(frame)))
+    assert list(read.columns) == ["task", "'@x", "n", "score"]
+    assert list(read["task"]) == ["'=cmd|' /C calc'!A0", "rte"]
+    assert list(read["'@x"]) == ["-1", "'-"]
+    assert list(read["n"]) == [-1, 2]
+    assert list(read["score"]) == [-0.5, 0.25]

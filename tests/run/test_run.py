@@ -271,7 +271,7 @@ def test_a_run_on_own_files_can_be_evaluated_when_they_are_gone(tmp_path):
         (tmp_path / name).unlink()
     metrics = evaluate(folder, file=other)
     assert metrics["accuracy"] == pytest.approx(result.score)
-    assert json.loads((folder / "predictions-table-other.json").read_text())["metrics"] == metrics
+    assert json.loads((folder / f"predictions-{result.task}-other.json").read_text())["metrics"] == metrics
     other.write_text("text\nthe key\n")
     assert evaluate(folder, file=other, output=tmp_path / "p.parquet") is None
     assert len(pd.read_parquet(tmp_path / "p.parquet")) == 1

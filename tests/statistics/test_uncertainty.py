@@ -242,13 +242,27 @@ def test_what_is_needed_makes_the_target_detectable():
     assert uncertainty.needed(by_example, by_run, 30, runs, 0.02) == (math.inf, math.inf)
 
 
-def test_in_simulation_it_alarms_and_covers_as_admitted():
+@pytest.fixture(scope="module")
+def coverage():
     path = Path(__file__).parents[2] / "benchmarks" / "coverage.py"
     spec = importlib.util.spec_from_file_location("coverage_simulation", path)
-    coverage = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(coverage)
-    table = pd.DataFrame([coverage.both((i, cell, 300)) for i, cell in enumerate(coverage.short())])
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_in_simulation_it_alarms_and_covers_as_admitted(coverage):
+    table = pd.DataFrame([coverage.both((i, cell, 150)) for i, cell in enumerate(coverage.short())])
     assert table["false_alarms"].mean() < 0.06
-    assert table["false_alarms"].max() < 0.075 + 3 * math.sqrt(0.075 * 0.925 / 300)
+    assert table["false_alarms"].max() < 0.075 + 3 * math.sqrt(0.075 * 0.925 / 150)
     assert table["coverage"].mean() > 0.93
     assert table["width"].mean() < 1.4
+
+
+def test_the_simulation_goes_on_where_it_stopped(coverage, tmp_path):
+    chosen = coverage.cells()
+    finished = pd.DataFrame([{**chosen[i]._asdict(), "simulations": 10} for i in (0, 2)])
+    finished.to_csv(tmp_path / "coverage.csv", index=False)
+    again = coverage.done(tmp_path / "coverage.csv")
+    assert coverage.left(chosen[:4], again) == [(1, chosen[1]), (3, chosen[3])]
+    assert len(coverage.left(chosen, coverage.done(tmp_path / "none.csv"))) == len(chosen)

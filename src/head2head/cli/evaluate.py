@@ -109,7 +109,7 @@ def chosen_task(
         target = "regression" if trained.regression else "classification"
         names: dict[str, Any] = {}
         if isinstance(trained, Table):
-            names = {"text": trained.text, "text_pair": trained.text_pair, "label": trained.label}
+            names = {name: getattr(trained, name) for name in ("text", "text_pair", "label", "columns")}
         elif trained.has_pairs:
             names = {"text_pair": "text_pair"}
         return Table(**common, **names, target=target, train=str(file), validation=str(file), test=str(file))  # type: ignore[arg-type]

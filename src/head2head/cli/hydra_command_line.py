@@ -25,11 +25,13 @@ from head2head.run.configuration import (
     check_names,
     combinations,
     compose,
+    known_keys,
     one_line,
     refuse_several_devices,
     resolved,
     search_path,
 )
+from head2head.run.hints import full_name
 from head2head.run.importing import importing
 from head2head.run.own_errors import message, own_error
 
@@ -185,7 +187,10 @@ def check_flag(argument: str, rest: Sequence[str]) -> None:
         return
     following = rest[0] if rest and "=" not in rest[0] and not rest[0].startswith("-") else None
     if equals or following:
-        raise UserError(f"{argument}: settings have no dashes; write {flag.lstrip('-')}={value or following}")
+        name = flag.lstrip("-")
+        raise UserError(
+            f"{argument}: settings have no dashes; write {full_name(name, known_keys([])) or name}={value or following}"
+        )
     raise UserError(f"unknown flag {argument}; {did_you_mean(argument, [f for f in FLAGS if len(f) > 3])}")
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from head2head.data.entities import detect_scheme, iob2_labels, parse_tag, to_iob2
-from head2head.data.task import Task, from_hub, own_files
-from head2head.errors import UserError
+from head2head.data.labels import check_spelling, numbering
+from head2head.data.task import Task, from_hub, name_of_own, own_files
+from head2head.errors import UserError, enumerated, quoted
 from head2head.files import numbered_lines
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Conll(Task):
     """
 
     kind: ClassVar[str] = "token"
+    own_name: ClassVar[str] = "conll"
     places: ClassVar[frozenset[str]] = frozenset({"data_dir", "train", "validation", "test"})
 
     train: str | None = None
@@ -55,16 +58,34 @@ class Conll(Task):
     def __post_init__(self) -> None:
         if self.context not in ("sentence", "document"):
             raise UserError(f"task.context={self.context}: choose from: sentence, document")
+        for name in ("token_column", "tag_column"):
+            if not isinstance(getattr(self, name), int):
+                raise UserError(f"task.{name}={getattr(self, name)}: a column's number; the first is 0, the last -1")
         if not self.labels and self.train is not None:
-            tags = [tag for sentence in self._sentences(Path(self.train)).tags for tag in sentence]
-            self.labels = iob2_labels(sorted({tag[2:] for tag in tags if tag != "O"}))
-            if len(self.labels) == 1:
-                raise UserError(f"{self.train}: no entity, only O tags; nothing can be learned")
+            self.labels = self._labels_of(Path(self.train))
+        self.name = name_of_own(self.name, self.own_name, self.train)
         super().__post_init__()
 
     def sources(self) -> dict[str, Path | str]:
         files = {"train": self.train, "validation": self.validation, "test": self.test}
-        return own_files(self.name, files, self.fold)
+        return own_files(self.own_name, files, self.fold)
+
+    def _labels_of(self, path: Path) -> list[str]:
+        """Labels for the entity types that are found in a file.
+
+        Raises:
+            UserError: none, or one that is written in two ways.
+        """
+        types: dict[str, int] = {}
+        sentences = self._sentences(path)
+        for tags, lines in zip(sentences.tags, sentences.lines, strict=True):
+            for tag, line in zip(tags, lines, strict=True):
+                if tag != "O":
+                    types.setdefault(tag[2:], line)
+        if not types:
+            raise UserError(f"{path}: no entity, only O tags; nothing can be learned")
+        check_spelling(types, path)
+        return iob2_labels(sorted(types))
 
     def load(self, split: str) -> Dataset:
         from datasets import Dataset
@@ -77,14 +98,25 @@ class Conll(Task):
             return Dataset.from_dict(found)
         self.note(f"{path}: {detect_scheme(sentences.tags)} tags, {len(sentences.tokens)} sentences")
         tags = to_iob2(sentences.tags)
-        numbers = []
-        for words, lines in zip(tags, sentences.lines, strict=True):
-            for tag, line in zip(words, lines, strict=True):
-                if tag not in self.labels:
-                    known = ", ".join(label[2:] for label in self.labels if label.startswith("B-"))
-                    raise UserError(f"{path}:{line}: unknown label {tag[2:]!r}; expected one of the types {known}")
-            numbers.append([self.labels.index(tag) for tag in words])
-        return Dataset.from_dict(found | {"tags": numbers})
+        return Dataset.from_dict(found | {"tags": self._numbers(tags, sentences.lines, path)})
+
+    def _numbers(
+        self, tags: Sequence[Sequence[str]], lines: Sequence[Sequence[int]], source: Path | str
+    ) -> list[list[int]]:
+        """Tags as label numbers.
+
+        Raises:
+            UserError: one of a type that is no label.
+        """
+        known = numbering(self.labels)
+        for row, places in zip(tags, lines, strict=True):
+            for tag, line in zip(row, places, strict=True):
+                if tag not in known:
+                    types = enumerated(label[2:] for label in self.labels if label.startswith("B-"))
+                    raise UserError(
+                        f"{source}:{line}: unknown label {quoted(tag[2:])}; expected one of the types {types}"
+                    )
+        return [[known[tag] for tag in row] for row in tags]
 
     def _sentences(self, path: Path, may_lack_tags: bool = False) -> Sentences:
         """Read a column file.
@@ -161,7 +193,8 @@ class Conll2003(Conll):
         written = [[names[i] for i in row] for row in table["ner_tags"][:]]
         self.note(f"{self.hub}/{split}: {detect_scheme(written)} tags, {len(written)} sentences")
         tags = to_iob2(written)
-        numbers = [[self.labels.index(tag) for tag in row] for row in tags]
+        rows = [[row] * len(found) for row, found in enumerate(tags, start=1)]
+        numbers = self._numbers(tags, rows, f"{self.hub}/{split}")
         known = "document_id" in table.column_names
         documents = table["document_id"][:] if known else list(range(len(numbers)))
         return Dataset.from_dict({"tokens": table["tokens"][:], "tags": numbers, "document": documents})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
 from head2head.data.batching import EvaluationBatches, TokenizedRows, TrainBatches, spans
+from head2head.data.survey import Survey, findings, survey
 from head2head.data.task import Task
 from head2head.data.tokenization import fingerprint, tokenize
 
@@ -97,6 +99,7 @@ class DataModule(pl.LightningDataModule):
         self.batch_size, self.evaluation_tokens, self.workers = batch_size, evaluation_tokens, workers
         self.cache_dir = cache_dir.expanduser()
         self.splits: dict[str, Split] = {}
+        self._surveys: dict[str, Survey] = {}
         self._training: Split | None = None  # of all folds
         self._train_batches: TrainBatches | None = None
         self._start = {"epoch": 0, "seen": 0}
@@ -108,10 +111,19 @@ class DataModule(pl.LightningDataModule):
             UserError: the data cannot be read.
         """
         for name in names:
-            if name not in self.splits:
-                self.splits[name] = self._part_of_training(name) or self._split(self.task.read(name), name)
+            if name in self.splits:
+                continue
+            rows = self.task.read(name)
+            self.splits[name] = self._part_of_training(name, rows) or self._split(rows, name)
+            if "train" in names:
+                self._surveys[name] = survey(rows, self.task.labels, self.splits[name].truncated)
 
-    def _part_of_training(self, name: str) -> Split | None:
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What is worth knowing of the splits of a run before it is believed; none without training rows."""
+        return findings(self._surveys, self.task.max_length) if "train" in self._surveys else []
+
+    def _part_of_training(self, name: str, rows: Dataset) -> Split | None:
         """A fold's split as a part of all training rows that are cut into folds: these are tokenized, and read by a
         frozen encoder, once for all folds. None for other splits, and for sentences that are read with their
         neighbours, which are others in another fold."""
@@ -119,7 +131,7 @@ class DataModule(pl.LightningDataModule):
             return None
         if self._training is None:
             self._training = self._split(self.task.cut_rows(), "train")
-        return self._training.part(self.task.cut_numbers(name), fingerprint(self.task.read(name)))
+        return self._training.part(self.task.cut_numbers(name), fingerprint(rows))
 
     def _split(self, dataset: Dataset, name: str) -> Split:
         kind, content = self.task.kind, fingerprint(dataset)

@@ -10,6 +10,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from head2head.errors import quoted
+
 OUTSIDE, BEGIN, INSIDE, END, SINGLE = range(5)
 PREFIXES = {"O": OUTSIDE, "B": BEGIN, "I": INSIDE, "E": END, "L": END, "S": SINGLE, "U": SINGLE}
 
@@ -33,7 +35,7 @@ def parse_tag(tag: str) -> tuple[int, str]:
     if tag == "O":
         return OUTSIDE, ""
     if prefix not in PREFIXES or prefix == "O" or not dash or not type_:
-        raise ValueError(f"unknown tag {tag!r}; expected O or B-TYPE, I-TYPE (or E-, S-, L-, U-)")
+        raise ValueError(f"unknown tag {quoted(tag)}; expected O or B-TYPE, I-TYPE (or E-, S-, L-, U-)")
     return PREFIXES[prefix], type_
 
 

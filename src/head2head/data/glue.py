@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from head2head.data.task import Task, from_hub, label_number, number
-from head2head.errors import UserError
+from head2head.data.labels import label_number, number, numbering, unpublished
+from head2head.data.task import Task, from_hub
+from head2head.errors import UserError, enumerated
 from head2head.files import numbered_lines
 
 if TYPE_CHECKING:
@@ -67,14 +68,9 @@ class Glue(Task):
     def _from_file(self, path: Path, split: str) -> Dataset:
         from datasets import Dataset
 
-        lines = numbered_lines(path)
-        headless = self.header is not None and not split.startswith("test")
-        header = list(self.header or ()) if headless else next(lines)[1].split("\t")
-        wanted = {name: header.index(column) for name, column in self.columns.items() if column in header}
-        for name, column in self.columns.items():
-            if name not in wanted and not (name == "label" and split.startswith("test")):
-                raise UserError(f"{path}:1: no column {column!r}; found: {', '.join(header)}")
+        header, wanted, lines = self._header(path, split)
         rows: dict[str, list] = {name: [] for name in wanted}
+        numbers: list[int] = []
         skipped = 0
         for line_number, line in lines:
             cells = line.split("\t")
@@ -84,18 +80,42 @@ class Glue(Task):
                     continue
                 raise UserError(f"{path}:{line_number}: expected {len(header)} columns, found {len(cells)}")
             for name, place in wanted.items():
-                cell = cells[place]
-                rows[name].append(self._label(cell, f"{path}:{line_number}") if name == "label" else cell)
+                rows[name].append(cells[place])
+            numbers.append(line_number)
         if skipped:
             self.note(f"{path}: skipped {skipped} rows with a wrong number of columns")
+        if "label" in rows:
+            labels = self._labels(rows.pop("label"), numbers, path, split)
+            rows |= {} if labels is None else {"label": labels}
         return Dataset.from_dict(rows)
 
-    def _label(self, text: str, where: str) -> int | float:
+    def _header(self, path: Path, split: str) -> tuple[list[str], dict[str, int], Iterator[tuple[int, str]]]:
+        """Names of the columns, the places of those that are wanted, and the lines that follow.
+
+        Raises:
+            UserError: a wanted one is not there, or twice.
+        """
+        lines = numbered_lines(path)
+        headless = self.header is not None and not split.startswith("test")
+        header = list(self.header or ()) if headless else next(lines)[1].split("\t")
+        wanted = {name: header.index(column) for name, column in self.columns.items() if column in header}
+        for name, column in self.columns.items():
+            if name not in wanted and not (name == "label" and split.startswith("test")):
+                raise UserError(f"{path}:1: no column {column!r}; found: {enumerated(header)}")
+            if header.count(column) > 1:
+                raise UserError(f"{path}:1: column {column!r} stands there {header.count(column)} times")
+        return header, wanted, lines
+
+    def _labels(self, written: list[str], lines: list[int], path: Path, split: str) -> list[int] | list[float] | None:
+        """Labels as numbers; None for a test split whose labels are not published."""
+        names = [str(i) for i in range(len(self.labels))] if self.label_numbers else self.labels
+        if split.startswith("test") and unpublished(written, names):
+            return None
+        rows = zip(written, lines, strict=True)
         if self.regression:
-            return number(text, where)
-        if not self.label_numbers:
-            return label_number(text, self.labels, where)
-        return label_number(text, [str(i) for i in range(len(self.labels))], where)
+            return [number(text, f"{path}:{line}") for text, line in rows]
+        known = numbering(names)
+        return [known[text] if text in known else label_number(text, known, f"{path}:{line}") for text, line in rows]
 
     def _from_hub(self, split: str) -> Dataset:
         from datasets import Dataset
@@ -104,12 +124,12 @@ class Glue(Task):
         table = from_hub(self.hub, self.name, split, self.hub_revision, hint)
         columns = self.hub_columns or self.columns
         rows = {name: table[column][:] for name, column in columns.items()}
-        if not self.regression and "label" in rows:
-            names = table.features[columns["label"]].names
-            if any(label < 0 for label in rows["label"]):  # the hub's mark for labels that are not published
-                del rows["label"]
-            else:
-                rows["label"] = [label_number(names[i], self.labels, f"{self.hub}/{self.name}") for i in rows["label"]]
-        elif self.regression and any(label < 0 for label in rows["label"]):
+        if "label" in rows and all(label == -1 for label in rows["label"]):  # the hub's mark for: not published
             del rows["label"]
+        elif any(label < 0 for label in rows.get("label", ())):
+            row = next(row for row, label in enumerate(rows["label"], start=1) if label < 0)
+            raise UserError(f"{self.hub}/{self.name} {split}: row {row} has no label, and others have one")
+        elif "label" in rows and not self.regression:
+            names, known = table.features[columns["label"]].names, numbering(self.labels)
+            rows["label"] = [label_number(names[i], known, f"{self.hub}/{self.name}") for i in rows["label"]]
         return Dataset.from_dict(rows)

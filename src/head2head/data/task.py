@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from head2head.data.columns import is_unicode
 from head2head.data.folds import Cut, Fold, cut
 from head2head.data.groups import count_shared, groups_of
-from head2head.errors import UserError, did_you_mean
+from head2head.errors import UserError, did_you_mean, enumerated, quoted, shortened
 from head2head.files import check_name
 
 if TYPE_CHECKING:  # importing datasets takes a second that `plan=true` and `--help` need not wait for
@@ -94,7 +96,10 @@ class Task(ABC):
 
     def _check_labels(self) -> None:
         if len(set(self.labels)) < len(self.labels):
-            raise UserError(f"task.labels={','.join(map(str, self.labels))}: a label stands there twice")
+            raise UserError(f"task.labels={enumerated(map(str, self.labels), ',')}: a label stands there twice")
+        for label in self.labels:
+            if not is_unicode(str(label)):
+                raise UserError(f"task.labels: {quoted(label)} is not valid Unicode; no file can be written with it")
         if self.kind == "token" and self.labels and self.labels[0] != "O":
             raise UserError(
                 f"task.labels: the first must be O, not {self.labels[0]}: words without word pieces are given it"
@@ -279,6 +284,25 @@ def own_files(name: str, files: Mapping[str, str | None], fold: Fold | None, kin
     return {split: Path(file) for split, file in files.items() if file is not None}
 
 
+NAMED_BY_ITS_FOLDER = frozenset({"train", "training", "data"})
+
+
+def name_of_own(name: str, default: str, train: str | None) -> str:
+    """What a task on own data is called in folders and tables. Where nobody has named it, after its training file, or
+    after that file's folder if it is called train, so that two data sets are two tasks. Keys have the data instead.
+
+    >>> name_of_own("table", "table", "reviews/imdb-train.csv")
+    'table-imdb'
+    """
+    if name != default or train is None:
+        return name
+    path = Path(train).absolute()
+    stem = re.sub(r"^train(ing)?[._-]|[._-]train(ing)?$", "", path.stem)
+    chosen = path.parent.name if stem in NAMED_BY_ITS_FOLDER else stem
+    chosen = re.sub(r"[^\w.-]+", "_", chosen).strip("._-")[:40]
+    return f"{default}-{chosen}" if chosen else default
+
+
 def listed(setting: str, value: Sequence[str] | str | None) -> Sequence[str]:
     """The value of a setting that is a list; a metric may stand alone.
 
@@ -294,33 +318,6 @@ def listed(setting: str, value: Sequence[str] | str | None) -> Sequence[str]:
     return value
 
 
-def label_number(label: str, labels: Sequence[str], where: str) -> int:
-    """Number of a label written by name.
-
-    Raises:
-        UserError: not one of the labels.
-    """
-    try:
-        return labels.index(label)
-    except ValueError:
-        raise UserError(f"{where}: unknown label {label!r}; expected {' or '.join(labels)}") from None
-
-
-def number(text: str, where: str) -> float:
-    """A finite number.
-
-    Raises:
-        UserError: it is none.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not np.isfinite(value):
-        raise UserError(f"{where}: expected a number, found {text!r}")
-    return value
-
-
 def from_hub(name: str, configuration: str | None, split: str, revision: str | None, hint: str) -> Any:
     """A split of a dataset on the hub.
 
@@ -332,5 +329,5 @@ def from_hub(name: str, configuration: str | None, split: str, revision: str | N
     try:
         return datasets.load_dataset(name, configuration, split=split, revision=revision)
     except Exception as error:  # the hub's client raises a dozen types of several libraries
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = shortened((str(error).strip() or type(error).__name__).splitlines()[0], 200)
         raise UserError(f"{name} cannot be read from the hub ({reason}); {hint}") from error

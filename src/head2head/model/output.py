@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from head2head.errors import UserError
+from head2head.model.depth import hidden_state_number
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,7 @@ class EncoderSpec:
         Raises:
             UserError: there is no such hidden state.
         """
-        number = index + self.num_layers + 1 if index < 0 else index
-        if not 0 <= number <= self.num_layers:
-            raise UserError(
-                f"layer {index}: the encoder's hidden states are 0 (embeddings) to {self.num_layers}, or -1 to "
-                f"-{self.num_layers + 1} from the last"
-            )
-        return number
+        return hidden_state_number(index, self.num_layers)
 
 
 @dataclass(frozen=True)

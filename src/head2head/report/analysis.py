@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -63,11 +64,11 @@ class Analysis:
     cells: one row a task and head, also where there is no run. task, head, metric, split; n (finished runs that are
         reported: under folds one a fold and repeat, of the setting that the other folds chose), failed, stopped,
         collapsed, not_above_baseline, not_converged (counts; runs with scores count in the mean, whatever their flag),
-        incomplete (the grid of settings was), edge (settings whose grid should grow, and where to); mean,
-        std (n - 1 in the denominator; NaN for n = 1), ci_low, ci_high (examples and runs), examples and clusters
-        (different ones predicted), without (why there is no interval); baseline, p_best (probability that the head is
-        best), rank (of the mean in the task, 1 is best), best (has the task's highest mean), mark ("above" or "below"
-        the reference, else ""). Numbers are NaN where n = 0.
+        gains (twice the epochs do, by more than a standard error), incomplete (the grid of settings was), edge
+        (settings whose grid should grow, and where to); mean, std (n - 1 in the denominator; NaN for n = 1), ci_low,
+        ci_high (examples and runs), examples and clusters (different ones predicted), without (why there is no
+        interval); baseline, p_best (probability that the head is best), rank (of the mean in the task, 1 is best), best
+        (has the task's highest mean), mark ("above" or "below" the reference, else ""). Numbers are NaN where n = 0.
     comparisons: one row a pair of heads of a task, paired by run and example. task, reference, head, to_reference
         (whether `reference` is the task's), n (common runs), difference (head minus reference), ci_low, ci_high, p
         (two-sided, t with `freedom`), sd_examples, sd_runs (the standard error's two parts), equal (practically);
@@ -77,6 +78,7 @@ class Analysis:
         Bengio).
     official: scores of the same runs on the splits that come with a task, under folds (see `summary.official`).
     growths: task, head -> where its grid should grow.
+    checked: task, head -> what twice the epochs gain on one fold, and its standard error.
     ranks: one entry for sentence heads and one for token heads, where there are at least two tasks
         and two heads with all their scores.
     published: None without published.csv; else its rows with ours (mean) and difference (ours minus
@@ -95,6 +97,7 @@ class Analysis:
     comparisons: pd.DataFrame
     official: pd.DataFrame
     growths: Mapping[tuple[str, str], list[Growth]]
+    checked: Mapping[tuple[str, str], tuple[float, float]]
     ranks: tuple[Ranks, ...]
     published: pd.DataFrame | None
     cautions: list[str]
@@ -130,7 +133,9 @@ def analyse(experiment: Experiment, options: Options) -> Analysis:
     check(options, experiment)
     reported, tasks, heads = experiment.reported, experiment.tasks, experiment.heads
     results = summary.reported_results(experiment)
-    predictions = collect(experiment.folder, [experiment.results[i] for i in reported.index], options.leave_out)
+    behind = dict.fromkeys([*reported.index, *itertools.chain(*experiment.checks)])
+    predictions = collect(experiment.folder, [experiment.results[row] for row in behind], options.leave_out)
+    checked = summary.convergence(experiment, predictions)
     first = experiment.frame.groupby("task")[["metric", "split"]].first()
     evidence = {
         task: gather(results[task], first.loc[task, "split"], first.loc[task, "metric"], predictions) for task in tasks
@@ -141,7 +146,7 @@ def analyse(experiment: Experiment, options: Options) -> Analysis:
         for split in official_splits(results[task])
     }
     references = {task: reference(reported[reported["task"] == task], heads, options.reference) for task in tasks}
-    cells = summary.summarise(experiment, evidence, options.alpha)
+    cells = summary.summarise(experiment, evidence, checked, options.alpha)
     comparisons = summary.compare(experiment, references, evidence, options)
     cells["mark"] = summary.marks(cells, comparisons)
     published = experiment.folder / PUBLISHED
@@ -156,6 +161,7 @@ def analyse(experiment: Experiment, options: Options) -> Analysis:
         comparisons=comparisons,
         official=summary.official(experiment, beside, options.alpha),
         growths=summary.growths(experiment),
+        checked=checked,
         ranks=ranked(cells, experiment.frame, references),
         published=beside_ours(read_published(published), experiment, references) if published.is_file() else None,
         cautions=[],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from head2head.report.labels import exact
+from head2head.report.labels import exact, in_fold
 from head2head.report.ranks import FEWEST_TASKS, NOT_RANKED
 from head2head.report.runs import Experiment
 from head2head.statistics.uncertainty import FEWEST_RUNS
@@ -106,7 +107,18 @@ def _grids(analysis: Analysis) -> list[str]:
 def _convergence(analysis: Analysis) -> list[str]:
     cells = analysis.cells[analysis.cells["not_converged"] > 0]
     names = [f"{cell.head} on {cell.task} ({cell.not_converged} of {cell.n})" for cell in cells.itertuples()]
-    return [f"Runs that had not converged: {_few(names)}. Trained longer they may score otherwise."] if names else []
+    notes = [f"Runs that had not converged: {_few(names)}. Trained longer they may score otherwise."] if names else []
+    for (task, head), (gain, error) in analysis.checked.items():
+        if gain > error:
+            notes.append(
+                f"{task}, {head}: twice the epochs gain {100 * gain:.1f} ± {100 * error:.1f} points on one fold: it "
+                "had not converged."
+            )
+        elif math.isnan(gain):
+            notes.append(
+                f"{task}, {head}: whether twice the epochs gain anything is not known: predictions are missing."
+            )
+    return notes
 
 
 def _ranks(analysis: Analysis) -> list[str]:
@@ -179,15 +191,16 @@ def _failures(frame: pd.DataFrame) -> list[str]:
 
 
 def _data(experiment: Experiment) -> list[str]:
-    """Tasks whose runs did not read the same data."""
-    seen: dict[str, set[tuple[tuple[str, str], ...]]] = {}
+    """Tasks whose runs did not read the same data. Under folds each fold has rows of its own."""
+    seen: dict[str, dict[int, set[tuple[tuple[str, str], ...]]]] = {}
     for result, task in zip(experiment.results, experiment.labels.tasks, strict=True):
         if result.data:
-            seen.setdefault(task, set()).add(tuple(sorted(result.data.items())))
+            of_task = seen.setdefault(task, {})
+            of_task.setdefault(result.seed if in_fold(result) else -1, set()).add(tuple(sorted(result.data.items())))
     return [
-        f"{task}: runs read {len(contents)} different versions of the data; their scores cannot be compared."
-        for task, contents in sorted(seen.items())
-        if len(contents) > 1
+        f"{task}: runs read {versions} different versions of the data; their scores cannot be compared."
+        for task, by_run in sorted(seen.items())
+        if (versions := max(map(len, by_run.values()))) > 1
     ]
 
 

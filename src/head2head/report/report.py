@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from head2head.errors import UserError
-from head2head.files import write_atomically
+from head2head.files import no_formula, write_atomically
 from head2head.report import formats, predictions, tables
 from head2head.report.analysis import Analysis, Options, analyse, options_of
 from head2head.report.headline import headline
@@ -127,7 +127,9 @@ def metrics(experiment: Experiment) -> pd.DataFrame:
 
 
 def csv(table: pd.DataFrame) -> str:
-    """Numbers with ten digits: enough for all that follows from them."""
+    """Numbers with ten digits: enough for all that follows from them. Names that users have chosen are no formulas."""
+    words = table.select_dtypes(exclude="number").map(lambda cell: no_formula(cell) if isinstance(cell, str) else cell)
+    table = table.assign(**words).rename(columns=no_formula)
     return str(table.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
 
 

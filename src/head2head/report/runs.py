@@ -16,6 +16,7 @@ from head2head.experiments import RESULTS, folder_of, rank, results_file, with_f
 from head2head.report.labels import Labels, head_order, in_fold, label, natural, settings_of
 from head2head.run.result import Result
 from head2head.statistics.choice import Setting, choose
+from head2head.statistics.epoch_checks import epoch_checks
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,25 @@ class Experiment:
         return pd.DataFrame([_row(*names) for names in labels]).astype(dict.fromkeys(objects, object))
 
     @cached_property
+    def checks(self) -> list[tuple[int, int]]:
+        """Rows of `frame` that only check whether a head has converged, each with the row that it checks."""
+        found, frame = [], self.frame[self.frame["fold"] >= 0]
+        for _, part in frame[frame["setting"].map(len) > 0].groupby(["task", "head"]):
+            first = part[(part["fold"] == 0) & (part["repeat"] == 0)]
+            rows = dict(zip(first["setting"], first.index, strict=True))
+            found += [(rows[check], rows[own]) for check, own in epoch_checks(part).items() if own in rows]
+        return found
+
+    @cached_property
+    def grid(self) -> pd.DataFrame:
+        """The rows of `frame` that are a cross-validation's, without those that only check something."""
+        frame = self.frame.drop(index=[check for check, _ in self.checks])
+        return frame[frame["fold"] >= 0]
+
+    @cached_property
     def choices(self) -> pd.DataFrame:
         """Of tasks with folds: the setting of each head in each fold (see statistics.choice.choose), with `task`."""
-        frame = self.frame
-        parts = [choose(part).assign(task=task) for task, part in frame[frame["fold"] >= 0].groupby("task")]
+        parts = [choose(part).assign(task=task) for task, part in self.grid.groupby("task")]
         if not parts:
             return pd.DataFrame(columns=["task", "head", "repeat", "fold", "setting", "run", "score", "complete"])
         return pd.concat(parts, ignore_index=True)
@@ -154,7 +170,7 @@ def _row(result: Result, task: str, head: str, setting: Setting) -> dict[str, An
         "stopped": None if failed else result.stopped,
         "collapsed": not failed and bool(result.collapsed),
         "above_baseline": not failed and bool(result.above_baseline),
-        "not_converged": not failed and getattr(result, "converged", None) is False,
+        "not_converged": not failed and result.converged is False,
         "baseline": result.baseline.get(result.split, {}).get(result.metric, math.nan),
         "train_seconds": result.seconds.get("train", math.nan),
         "total_seconds": result.seconds.get("total", math.nan),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from head2head.report.evidence import Evidence
+from head2head.report.evidence import Evidence, gather
+from head2head.report.predictions import Predictions
 from head2head.report.runs import Experiment
 from head2head.run.result import Result
 from head2head.statistics import uncertainty
@@ -20,8 +22,17 @@ DIGITS = 12  # scores that agree to so many are equal
 WITHOUT = dict.fromkeys(("ci_low", "ci_high", "p", "freedom", "sd_examples", "sd_runs"), math.nan)
 
 
-def summarise(experiment: Experiment, evidence: Mapping[str, Evidence], alpha: float) -> pd.DataFrame:
-    """One row a task and head (the `cells` of an Analysis, without `mark`)."""
+def summarise(
+    experiment: Experiment,
+    evidence: Mapping[str, Evidence],
+    checked: Mapping[tuple[str, str], tuple[float, float]],
+    alpha: float,
+) -> pd.DataFrame:
+    """One row a task and head (the `cells` of an Analysis, without `mark`).
+
+    Args:
+        checked: as of `convergence`.
+    """
     reported, choices = experiment.reported, experiment.choices
     groups = dict(iter(reported.groupby(["task", "head"], sort=False)))
     chosen = dict(iter(choices.groupby(["task", "head"], sort=False)))
@@ -43,6 +54,7 @@ def summarise(experiment: Experiment, evidence: Mapping[str, Evidence], alpha: f
                 "collapsed": int(finished["collapsed"].sum()),
                 "not_above_baseline": int((scores <= finished["baseline"].to_numpy()).sum()),
                 "not_converged": int(finished["not_converged"].sum()),
+                "gains": operator.gt(*checked.get((task, head), (math.nan, math.nan))),
                 "incomplete": bool(len(choice) and not (choice["complete"] & choice["run"].notna()).all()),
                 "edge": ", ".join(f"{g.name} {g.direction}" for g in grown.get((task, head), ())),
                 "mean": scores.mean() if len(scores) else math.nan,
@@ -68,9 +80,25 @@ def baseline(of_task: pd.DataFrame) -> float:
 
 def growths(experiment: Experiment) -> dict[tuple[str, str], list[Growth]]:
     """Of each task and head where its grid of settings should grow."""
-    frame = experiment.frame
-    of_folds = frame[(frame["fold"] >= 0) & frame["setting"].map(len).gt(0)]
-    return {cell: found for cell, part in of_folds.groupby(["task", "head"]) if (found := growth(part))}
+    tuned = experiment.grid[experiment.grid["setting"].map(len) > 0]
+    return {cell: found for cell, part in tuned.groupby(["task", "head"]) if (found := growth(part))}
+
+
+def convergence(experiment: Experiment, predictions: Predictions) -> dict[tuple[str, str], tuple[float, float]]:
+    """Of each task and head that was run with twice the epochs on one fold: what that gains, and its standard error
+    over examples; NaN where a run has failed or predictions are missing."""
+    found = {}
+    for check, checked in experiment.checks:
+        own = experiment.frame.loc[checked]
+        twice, once = (experiment.results[row] for row in (check, checked))
+        evidence = gather({"twice": {0: twice}, "once": {0: once}}, own["split"], own["metric"], predictions)
+        both = evidence.influences(["twice", "once"]) if twice.failed is None and once.failed is None else None
+        gain, error = math.nan, math.nan
+        if both is not None:
+            estimate = uncertainty.difference(both, "twice", "once")
+            gain, error = estimate.mean, math.sqrt(estimate.variance_examples)
+        found[own["task"], own["head"]] = gain, error
+    return found
 
 
 def _interval(evidence: Evidence, head: str, alpha: float) -> dict[str, Any]:

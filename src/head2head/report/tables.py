@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -11,6 +13,7 @@ import pandas as pd
 from head2head.report.analysis import Analysis, against, leader_of
 from head2head.report.formats import MINUS, NONE, Cell, Table, p_value, percent, points, signed
 from head2head.report.ranks import Ranks
+from head2head.statistics.choice import Setting
 from head2head.statistics.uncertainty import FEWEST_RUNS
 
 MARKS = {"above": "†", "below": "‡", "": ""}
@@ -77,7 +80,8 @@ def flags(cell: Any) -> str:
     low = cell.not_above_baseline if cell.not_above_baseline > cell.collapsed else 0
     counts = {name: low if name == "low" else getattr(cell, name) for name in FLAGS}
     text = "".join(f" ({n} {FLAGS[name][0]})" for name, n in counts.items() if n)
-    return text + " (edge)" * bool(cell.edge) + " (incomplete)" * bool(cell.incomplete)
+    alone = {"not converged": cell.gains, "edge": cell.edge, "incomplete": cell.incomplete}
+    return text + "".join(f" ({name})" for name, there in alone.items() if there)
 
 
 def usual_runs(analysis: Analysis) -> int:
@@ -106,7 +110,7 @@ def legend(analysis: Analysis, usual: int) -> list[str]:
         notes.append(f"{NONE}: no run. n in a cell: finished runs, where they are not {usual}.")
     for name, (short, long) in FLAGS.items():
         column = cells["not_above_baseline"] - cells["collapsed"] if name == "low" else cells[name]
-        if (column > 0).any():
+        if (column > 0).any() or (name == "not_converged" and cells["gains"].any()):
             notes.append(f"{short}: {long}.")
     if (cells["edge"] != "").any():
         notes.append("edge: the best setting stands at the edge of the grid, by more than a standard error.")
@@ -159,22 +163,22 @@ def official(analysis: Analysis) -> Table | None:
 def chosen(analysis: Analysis) -> Table | None:
     """Which setting the other folds chose for each head, fold by fold."""
     choices = analysis.experiment.choices
-    choices = choices[choices["setting"].map(lambda setting: setting is None or len(setting) > 0)]
-    if choices.empty:
+    varied = varying_names(analysis.experiment.grid["setting"])
+    if not varied:
         return None
-    names = {name for setting in choices["setting"].dropna() for name, _ in setting}
+    choices = choices[choices["setting"].map(lambda setting: setting is None or len(setting) > 0)]
     rows = []
     for task in analysis.tasks:
         for head in analysis.heads:
             part = choices[(choices["task"] == task) & (choices["head"] == head)]
             if len(part):
                 repeats = [
-                    " ".join(_short(setting) for setting in of_repeat.sort_values("fold")["setting"])
+                    " ".join(_short(setting, varied) for setting in of_repeat.sort_values("fold")["setting"])
                     for _, of_repeat in part.groupby("repeat")
                 ]
                 edge = ", ".join(f"{g.name} {g.direction}: {g.value:g}" for g in analysis.growths.get((task, head), ()))
                 rows.append([Cell(text) for text in (task, head, " | ".join(repeats), edge or NONE)])
-    order = ", ".join(sorted(names))
+    order = ", ".join(sorted(varied))
     return Table(
         caption=f"Settings chosen by the other folds: {order}; fold by fold, repeats parted by |.",
         columns=["task", "head", "chosen", "grid should grow"],
@@ -183,8 +187,17 @@ def chosen(analysis: Analysis) -> Table | None:
     )
 
 
-def _short(setting: Any) -> str:
-    return NONE if setting is None else "/".join(f"{v:g}" if isinstance(v, float) else str(v) for _, v in setting)
+def varying_names(settings: Iterable[Setting]) -> set[str]:
+    """Names of those that have more than one value."""
+    values: dict[str, set[float]] = {}
+    for name, value in itertools.chain(*settings):
+        values.setdefault(name, set()).add(value)
+    return {name for name, found in values.items() if len(found) > 1}
+
+
+def _short(setting: Setting | None, names: set[str]) -> str:
+    shown = [f"{v:g}" if isinstance(v, float) else str(v) for name, v in setting or () if name in names]
+    return "/".join(shown) or NONE
 
 
 def comparisons(analysis: Analysis) -> Table:

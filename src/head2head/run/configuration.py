@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from head2head.errors import UserError, did_you_mean
 from head2head.files import CONFIGS, read_yaml
+from head2head.run.hints import hint
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -336,16 +337,7 @@ def _one_line(error: Exception, overrides: Sequence[str]) -> str:
     if name in ("head/pool", "head.pool"):
         return "a token head (ner) reads every word and has no pool; leave out head/pool"
     keys = [k for k in known_keys([o for o in overrides if o.partition("=")[0] in groups()]) if k != name]
-    return (
-        f"unknown setting {name}; {did_you_mean(name, keys)}"
-        if near(name, keys)
-        else f"unknown setting {name}; see --help"
-    )
-
-
-def near(name: str, known: Sequence[str]) -> bool:
-    """Whether some known name is close to this one."""
-    return "did you mean" in did_you_mean(name, known)
+    return f"unknown setting {name}; {hint(name, keys)}"
 
 
 def known_keys(choices: Sequence[str]) -> list[str]:

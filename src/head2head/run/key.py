@@ -19,7 +19,9 @@ from head2head.model import trusted
 from head2head.model.exact import is_exact
 from head2head.run.canonical import canonical, class_of, without
 from head2head.run.label import head_label
+from head2head.run.layers import check_layers
 from head2head.run.result import VERSION
+from head2head.run.secrets import check_secrets
 
 # Whole numbers at the configuration's top level, and the least that each can be.
 LEAST = {"seed": 0, "batch_size": 1, "evaluation_tokens": 1, "workers": 0, "threads": 1}
@@ -54,10 +56,12 @@ def identify(config: dict[str, Any], task: Task | None = None) -> Identity:
         UserError: the head does not fit the task, the data are not there, or something is named that may not be built.
     """
     check_numbers(config)
+    check_secrets(config)
     for part in ("head", "task", "logger"):  # before the key, which looks for their source
         trusted.check(config[part], config.get("trust"))
     task = held_out(config, task or build_task(config))
     check_pairing(config, task)
+    check_layers(config)
     check_similarity(config, task)
     config = complete(config, task)
     key = key_of(config, content(config, task), task.places)

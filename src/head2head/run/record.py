@@ -76,6 +76,7 @@ def blank_result(
         },
         truncated={name: split.truncated for name, split in splits.items()},
         notes=[*identity.task.notes, *parts.notes],
+        data_warnings=parts.data.warnings,
         data={name: split.fingerprint for name, split in splits.items()},
         encoder=model.encoder.checkpoint_sha256,
         threads=torch.get_num_threads(),

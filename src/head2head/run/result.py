@@ -52,6 +52,7 @@ class Result:
     truncated: split -> examples and words lost to `max_length`.
     folder: the run's folder, as `output_dir` gave it.
     stream: the arithmetic and the random masks that were used; "" in results from before it was recorded.
+    data_warnings: what of the data may flatter or hurt (see head2head.data.survey), a line each.
     data, encoder: hashes of the splits' content and of the encoder's weights before training.
     """
 
@@ -85,6 +86,7 @@ class Result:
     peak_memory: int = 0
     truncated: dict[str, dict[str, int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    data_warnings: list[str] = field(default_factory=list)
     data: dict[str, str] = field(default_factory=dict)
     encoder: str = ""
     threads: int = 0

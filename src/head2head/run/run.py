@@ -58,6 +58,7 @@ def run(config: dict[str, Any], overrides: Sequence[str] = (), callbacks: Sequen
         sys.exit(0)  # the run is told by the first process
     with run_folder(identity.parent, identity.name) as folder:
         parts = build_parts(config, identity, trainer)
+        show(parts.data.warnings)
         config = complete(config, identity.task)
         (folder / "config.yaml").write_text(
             yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8"
@@ -96,6 +97,12 @@ def quiet() -> None:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # a line for each of its retries
     for text in NOT_FOR_USERS:
         warnings.filterwarnings("ignore", text)
+
+
+def show(warnings: Sequence[str]) -> None:
+    """Print what is worth knowing of a run's data."""
+    for line in warnings:
+        print(f"data: {line}", file=sys.stderr, flush=True)
 
 
 # Warnings of Lightning and torch about what this project does on purpose, or about themselves.

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from head2head.run.configuration import (
     check_names,
@@ -31,12 +31,13 @@ if TYPE_CHECKING:
 class Composer:
     """`configuration.compose`, which takes a tenth of a second, for many runs.
 
-    Configurations are composed by Hydra once for each combination of choices from groups (head, task ...) and
-    resolved once for those settings that others refer to. The rest, such as the seed, is set in a copy.
+    Configurations are composed by Hydra once for each choice from a group (head, task ...), put together, and resolved
+    once for those settings that others refer to. The rest, such as the seed, is set in a copy.
     """
 
     def __init__(self) -> None:
         self._groups = frozenset(groups())
+        self._alone: dict[tuple[str, ...], DictConfig] = {}  # as Hydra has composed them
         self._composed: dict[tuple[str, ...], DictConfig] = {}
         self._referred: dict[tuple[str, ...], str] = {}
         self._late: dict[tuple[tuple[str, ...], str], bool] = {}
@@ -105,15 +106,45 @@ class Composer:
         return self._late[choices, name]
 
     def _chosen(self, choices: tuple[str, ...]) -> DictConfig:
-        from hydra import compose as hydra_compose
-
         if choices not in self._composed:
-            check_names(choices)
-            with hydra_initialized():
-                self._composed[choices] = hydra_compose("train", overrides=[*choices, *search_path()])
+            self._composed[choices] = self._combined(choices)
             text = json.dumps(OmegaConf.to_container(self._composed[choices], resolve=False), default=str)
             self._referred[choices] = " ".join(re.findall(r"\$\{[^\"]*", text))
         return self._composed[choices]
+
+    def _combined(self, choices: tuple[str, ...]) -> DictConfig:
+        """The configuration under some choices. What is chosen for the task says nothing of the head, and so on: each
+        is composed alone, and its part put in, so that 5 tasks x 20 heads are 25 compositions. Where a choice does
+        change another part, all are composed together."""
+        parts: dict[str, list[str]] = {}
+        for text in choices:
+            parts.setdefault(text.partition("=")[0].partition("/")[0], []).append(text)
+        if len(parts) < 2:
+            return self._by_hydra(choices)
+        combined = copy.deepcopy(self._by_hydra(()))
+        for name, texts in parts.items():
+            alone = self._by_hydra(tuple(texts))
+            if _without(alone, name) != _without(self._by_hydra(()), name):
+                return self._by_hydra(choices)
+            with open_dict(combined):
+                combined[name] = alone[name]
+        return combined
+
+    def _by_hydra(self, choices: tuple[str, ...]) -> DictConfig:
+        from hydra import compose as hydra_compose
+
+        if choices not in self._alone:
+            check_names(choices)
+            with hydra_initialized():
+                self._alone[choices] = hydra_compose("train", overrides=[*choices, *search_path()])
+        return self._alone[choices]
+
+
+def _without(config: DictConfig, name: str) -> dict[str, Any]:
+    """All but one part of a configuration, with its references as they are written."""
+    plain_ = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain_, dict)
+    return {str(key): value for key, value in plain_.items() if key != name}
 
 
 def _literal(value: Any) -> bool:

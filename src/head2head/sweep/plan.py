@@ -17,6 +17,7 @@ from head2head.run.key import Identity, build_task, held_out, identify
 from head2head.run.result import Result, read_result
 from head2head.sweep import space
 from head2head.sweep.composer import Composer
+from head2head.sweep.data_sets import DataSets
 from head2head.sweep.distributions import Parameter
 from head2head.sweep.file import SweepFile
 from head2head.sweep.narrowing import MISSING, run_value
@@ -51,12 +52,13 @@ class Tasks:
 
     def __init__(self) -> None:
         self._built: dict[str, Task] = {}
+        self._data_sets = DataSets()
 
     def __call__(self, config: Mapping[str, Any]) -> Task:
         """The task that a run has, without the rows that it holds out.
 
         Raises:
-            UserError: its settings do not fit.
+            UserError: its settings do not fit, or another one has its name and other data.
         """
         settings = json.dumps(config["task"], sort_keys=True)
         if settings not in self._built:
@@ -64,6 +66,7 @@ class Tasks:
         part = json.dumps([settings, config["fold"], config["folds"], config["repeat"]])
         if part not in self._built:
             self._built[part] = held_out(config, self._built[settings])
+            self._data_sets.check(self._built[part])
         return self._built[part]
 
 

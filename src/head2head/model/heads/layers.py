@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from head2head.errors import UserError
+from head2head.model.depth import last_layers
 from head2head.model.output import EncoderOutput, EncoderSpec
 
 
@@ -47,19 +47,6 @@ class Layer(Layers):
         return output.hidden_state(self.reads[0])
 
 
-def last_layers(encoder: EncoderSpec, n: int | Literal["all"]) -> list[int]:
-    """Numbers of the last n transformer layers; "all" is 1 to L, without the embeddings (Devlin et al.
-    2019, Table 7).
-
-    Raises:
-        UserError: the encoder has fewer layers.
-    """
-    count = encoder.num_layers if n == "all" else n
-    if not isinstance(count, int) or not 1 <= count <= encoder.num_layers:
-        raise UserError(f"head.layers.n={n}: the encoder has {encoder.num_layers} layers; give so many at most, or all")
-    return list(range(encoder.num_layers - count + 1, encoder.num_layers + 1))
-
-
 class WeightedSum(Layers):
     """Scalar mix of the last n layers: scale * sum_i softmax(weights)_i * h_i (Peters et al. 2018, eq. 1).
 
@@ -73,7 +60,7 @@ class WeightedSum(Layers):
     linear = True
 
     def __init__(self, encoder: EncoderSpec, n: int | Literal["all"] = 4, normalize: bool = True):
-        super().__init__(last_layers(encoder, n), encoder.hidden_size)
+        super().__init__(last_layers(n, encoder.num_layers), encoder.hidden_size)
         self.normalize = normalize
         count = len(self.reads)
         self.weights = nn.Parameter(torch.zeros(count) if normalize else torch.full((count,), 1 / count))
@@ -98,7 +85,7 @@ class ConcatLast(Layers):
     linear = True
 
     def __init__(self, encoder: EncoderSpec, n: int | Literal["all"] = 4):
-        reads = last_layers(encoder, n)
+        reads = last_layers(n, encoder.num_layers)
         super().__init__(reads, encoder.hidden_size * len(reads))
 
     def forward(self, output: EncoderOutput) -> Tensor:

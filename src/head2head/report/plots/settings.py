@@ -35,15 +35,15 @@ def plots(analysis: Analysis) -> list[Plot]:
 def curves(analysis: Analysis) -> pd.DataFrame:
     """One row a tuned setting, task, head and value: name, task, head, value; mean over folds and repeats of the best
     setting with that value, and its standard error."""
-    frame = analysis.experiment.frame
     rows: list[tuple[Any, ...]] = []
-    for (task, head), part in frame[frame["fold"] >= 0].groupby(["task", "head"], sort=False):
+    for (task, head), part in analysis.experiment.grid.groupby(["task", "head"], sort=False):
         of_setting: dict[Any, np.ndarray] = {
             setting: part["score"][[found == setting for found in part["setting"]]].to_numpy()
             for setting in dict.fromkeys(part["setting"])
         }
         for name in sorted({name for setting in of_setting for name, value in setting if not isinstance(value, str)}):
-            for value in sorted({dict(setting)[name] for setting in of_setting}):
+            values = sorted({dict(setting)[name] for setting in of_setting})
+            for value in values if len(values) > 1 else ():
                 scores = [found for setting, found in of_setting.items() if dict(setting)[name] == value]
                 best = max(scores, key=lambda found: -np.inf if np.isnan(found).any() else found.mean())
                 error = best.std(ddof=1) / np.sqrt(len(best)) if len(best) > 1 else np.nan
