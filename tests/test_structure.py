@@ -25,8 +25,9 @@ ALLOWED = {
     "sweep": BASE | {"data", "experiments", "model", "run", "frozen", "statistics"},
     "report": {"errors", "statistics", "files", "experiments", "data.entities"}
     | {f"run.{name}" for name in ("result", "key", "canonical", "label", "configuration")},
+    "compare": BASE | {"experiments", "run", "frozen", "sweep", "report", "statistics"},
     "cli": BASE
-    | {"data", "metrics", "model", "experiments", "run", "frozen", "sweep", "report", "speed", "statistics"},
+    | {"data", "metrics", "model", "experiments", "run", "frozen", "sweep", "report", "compare", "speed", "statistics"},
 }
 ENCODER_AND_HEADS = ("model/encoder.py", "model/output.py", "model/heads")
 NOT_FOR_THEM = ("hydra", "omegaconf", "pytorch_lightning", "head2head.data", "head2head.files", "head2head.speed")
@@ -107,7 +108,8 @@ def test_what_answers_before_training_loads_no_torch():
     names = [
         ".".join(("head2head", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
         for path in modules()
-        if room_of(path) in ("cli", "sweep", "report", "statistics") and str(path.relative_to(PACKAGE)) not in heavy
+        if room_of(path) in ("cli", "sweep", "report", "compare", "statistics")
+        and str(path.relative_to(PACKAGE)) not in heavy
     ]
     names += ["head2head.run.configuration", "head2head.run.key", "head2head.experiments", "head2head.frozen.eligible"]
     code = "import importlib, sys; [importlib.import_module(n) for n in sys.argv[1:]]; sys.exit('torch' in sys.modules)"

@@ -23,11 +23,13 @@ from head2head.run.result import Result
 EXACT = [*SETTINGS, "trainer.precision=64-true"]  # with dropout: the streams are the same
 
 SENTENCE = [
-    *[[f"head={head}"] for head in "pooler cls mean max sqrt_mean mean_max attention second_to_last".split()],
+    *[[f"head={head}"] for head in "pooler cls last_token mean weighted_mean max sqrt_mean mean_max".split()],
+    *[[f"head={head}"] for head in "attention second_to_last first_last".split()],
     ["head=weighted_sum", "head.layers.n=2"],
     ["head=weighted_sum", "head.layers.n=all", "head/pool=max"],
     ["head=concat_last4", "head.layers.n=2"],
     ["head=mean", "head.pool.special_tokens=false"],
+    ["head=last_token", "head/layers=first_last", "head.pool.special_tokens=false"],
     ["head=mean", "head/classifier=mlp"],
     ["head=mean", "head.dropout=0"],
     ["head=mean", "optimizer.head_lr=0.05", "optimizer.weight_decay=0"],
@@ -37,9 +39,13 @@ SENTENCE = [
 TOKEN = [
     ["head=ner"],
     ["head=ner", "head.subword=mean"],
+    ["head=ner_weighted_sum", "head.layers.n=2", "head.subword=first_last"],
+    ["head=ner", "head/layers=concat_last4", "head.layers.n=2", "head.subword=first_last"],
     ["head=ner", "head/layers=concat_last4", "head.layers.n=2"],
     ["head=ner_weighted_sum", "head.layers.n=2", "head/classifier=mlp"],
     ["head=ner", "head/classifier=bilstm", "head.classifier.hidden=8"],
+    ["head=ner_crf"],
+    ["head=ner_weighted_sum", "head.layers.n=2", "head/classifier=crf"],
 ]
 
 

@@ -67,6 +67,36 @@ def sweep_help_text() -> str:
     return "\n".join(lines)
 
 
+def compare_help_text() -> str:
+    """What compare takes."""
+    lines = [
+        "usage: head2head compare task=NAME [key=value ...]    which head is best on these data, by a race",
+        "",
+        "examples: head2head compare task=rte data_dir=DIR encoder.frozen=true      a quick answer",
+        "          head2head compare task=rte data_dir=DIR budget=2h                fine-tuned",
+        "          head2head compare task=table task.train=my.csv budget=30m        own data; no validation file",
+        "          head2head compare task=conll task.train=FILE",
+        "",
+        "heads=A,B    heads to compare; by default pooler, cls, mean, max and weighted_sum, or for words",
+        "             ner, ner_weighted_sum and ner_concat_last4",
+        *(f"  {name:<20} {description(path)}" for name, path in options("head").items()),
+        "",
+        "settings",
+        "  budget=30m, 2h, 40runs    what the answer may cost, over all starts together; none: as much as it takes",
+        "  margin=0.01               a difference below which heads are as good as each other; 0.01 is one point",
+        "  folds=5 repeats=2         at most so many rounds: each cuts the training rows anew into so many folds",
+        "  run_spread=0.02           how much runs are taken to spread until the third round (frozen: 0.01)",
+        "  optimizer.lr=A,B,...      learning rates to choose from for every head, and likewise other settings",
+        "  retry=true                run failed runs again",
+        "  plan=true                 what the race could cost; starts nothing",
+        "  hydra/launcher=...        as for sweep.py; by default joblib, or none on a frozen encoder",
+        "  key=value                 for all runs, as for train.py",
+        "",
+        "A race that was interrupted or killed goes on when the same is asked again.",
+    ]
+    return "\n".join(lines)
+
+
 # Where the settings stand that the help lists, each in one file that has it.
 SETTINGS = (
     ("train.yaml", ""),

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from head2head.cli.help import help_text, sweep_help_text
+from head2head.cli.help import compare_help_text, help_text, sweep_help_text
 from head2head.errors import UserError, did_you_mean
 from head2head.run import processes
 from head2head.run.configuration import (
@@ -64,47 +64,108 @@ def sweep(arguments: Sequence[str]) -> None:
     one_line_errors(lambda: enter_sweep(arguments), "only finished runs were")
 
 
+def compare(arguments: Sequence[str]) -> None:
+    """`head2head compare`: which head is best, by a race."""
+    if {"-h", "--help"} & set(arguments):
+        one_line_errors(lambda: print(compare_help_text()))
+        return
+    one_line_errors(lambda: enter_compare(arguments), "only finished runs were")
+
+
+def enter_compare(arguments: Sequence[str]) -> None:
+    """Race here on a frozen encoder, where runs are quick, and elsewhere by a launcher's workers, joblib's by default.
+
+    Raises:
+        UserError: something that the user can put right.
+    """
+    from head2head.compare import verb
+    from head2head.compare.experiment import build
+    from head2head.compare.question import parse
+    from head2head.sweep.workers import chosen
+
+    for_hydra, typed = for_launcher(arguments, "compare")
+    experiment = build(parse(typed))
+    if experiment.question.plan:
+        verb.show_plan(experiment)
+    elif experiment.question.frozen and not for_hydra:
+        processes.own()
+        verb.in_this_process(experiment)
+    else:
+        for_hydra = for_hydra or ["hydra/launcher=joblib"]
+        if "hydra/launcher=joblib" in for_hydra:
+            workers = chosen(experiment.question.config, for_hydra)
+            print(workers, flush=True)
+            for_hydra += workers.for_launcher
+            typed += workers.for_runs
+        launched(verb.COMPARED, typed, for_hydra, experiment.output_dir, experiment.name)
+
+
+def for_launcher(arguments: Sequence[str], verb: str) -> tuple[list[str], list[str]]:
+    """What is meant for Hydra and its launcher, and the rest.
+
+    Raises:
+        UserError: a flag, or a launcher that is not installed.
+    """
+    flags, overrides = sort(arguments)
+    if set(flags) - MULTIRUN:
+        raise UserError(f"{flags[0]}: {verb} takes key=value only; see --help")
+    for_hydra = [text for text in overrides if text.lstrip("+~").startswith(("hydra/", "hydra."))]
+    check_launcher(for_hydra)
+    return for_hydra, [text for text in overrides if text not in for_hydra]
+
+
+def launched(variable: str, typed: Sequence[str], for_hydra: Sequence[str], output_dir: Path, name: str) -> None:
+    """Let Hydra's launcher do the runs, by way of the sweeper plugin.
+
+    Args:
+        variable: of the environment, by which the plugin gets what was typed: as overrides, Hydra would resolve what is
+            meant for the runs.
+        name: of the experiment.
+
+    Raises:
+        UserError: something that the user can put right.
+    """
+    from head2head.sweep.job import job
+
+    started = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    # Absolute: a cluster's workers may have been started elsewhere.
+    folder = Path(output_dir, ".sweeps", name, started).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"output_dir: {folder} cannot be written: {error.strerror}") from None
+    own_memory = ["+hydra.launcher.ray.init.object_store_memory=null"]
+    if "hydra/launcher=ray" not in for_hydra or any("object_store_memory" in text for text in for_hydra):
+        own_memory = []  # the plugin's own default is refused by a cluster that is already there
+    try:
+        os.environ[variable] = json.dumps(typed)
+        place = f"hydra.sweep.dir={quoted(str(folder))}"
+        hydra_main(job, ["-m", "hydra/sweeper=head2head", place, *for_hydra, *own_memory])
+    finally:
+        tidy(folder)
+
+
 def enter_sweep(arguments: Sequence[str]) -> None:
     """Tell what is left of a sweep, or hand it to Hydra's launcher by way of the sweeper plugin.
 
     Raises:
         UserError: something that the user can put right.
     """
-    from head2head.sweep.job import job
     from head2head.sweep.request import TYPED, parse
     from head2head.sweep.run import show_plan
     from head2head.sweep.workers import choose
 
-    flags, overrides = sort(arguments)
-    if set(flags) - MULTIRUN:
-        raise UserError(f"{flags[0]}: sweep.py takes key=value only; see --help")
-    for_hydra = [text for text in overrides if text.lstrip("+~").startswith(("hydra/", "hydra."))]
-    typed = [text for text in overrides if text not in for_hydra]
-    check_launcher(for_hydra)
+    for_hydra, typed = for_launcher(arguments, "sweep.py")
     request = parse(typed)
     if request.plan:
         show_plan(request)
         return
-    started = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    # Absolute: a cluster's workers may have been started elsewhere.
-    folder = Path(request.output_dir, ".sweeps", request.experiment, started).absolute()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"output_dir: {folder} cannot be written: {error.strerror}") from None
-    try:
-        if "hydra/launcher=ray" in for_hydra and not any("object_store_memory" in text for text in for_hydra):
-            # The plugin's own default is refused by a cluster that is already there.
-            for_hydra.append("+hydra.launcher.ray.init.object_store_memory=null")
-        if "hydra/launcher=joblib" in for_hydra:
-            workers = choose(request, for_hydra)
-            print(workers, flush=True)
-            for_hydra += workers.for_launcher
-            typed += workers.for_runs
-        os.environ[TYPED] = json.dumps(typed)  # as an override, Hydra would resolve what is meant for the runs
-        hydra_main(job, ["-m", "hydra/sweeper=head2head", f"hydra.sweep.dir={quoted(str(folder))}", *for_hydra])
-    finally:
-        tidy(folder)
+    if "hydra/launcher=joblib" in for_hydra:
+        workers = choose(request, for_hydra)
+        print(workers, flush=True)
+        for_hydra += workers.for_launcher
+        typed += workers.for_runs
+    launched(TYPED, typed, for_hydra, request.output_dir, request.experiment)
 
 
 # Launchers that an extra brings: their plugin, and the extra.

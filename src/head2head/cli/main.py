@@ -53,6 +53,17 @@ def sweep(context: typer.Context) -> None:
     hydra_command_line.sweep(context.args)
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def compare(context: typer.Context) -> None:
+    """Which head is best on these data, answered by a race: head2head compare task=rte data_dir=DIR."""
+    from head2head.cli import hydra_command_line
+
+    hydra_command_line.compare(context.args)
+
+
 @app.command()
 def outputs(
     text: Annotated[str, typer.Argument(help="What the encoder reads.")],

@@ -66,6 +66,11 @@ class Batch:
     tokens: int = 0
     states: Mapping[int, Tensor] | None = None
 
+    @property
+    def has_word(self) -> Tensor | None:
+        """Token tasks: (B, W), True where there is a word."""
+        return None if self.words is None else self.words[..., 1] > self.words[..., 0]
+
     def to(self, device: torch.device | str) -> Batch:
         """The batch with its tensors on a device. A GPU fetches them from pinned memory while other work goes on."""
         kind = torch.device(device)

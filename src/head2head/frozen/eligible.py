@@ -68,3 +68,12 @@ def understood(trainer: dict[str, Any]) -> bool:
         elif name not in FREE and value is not None:
             return False
     return True
+
+
+def learned_parts(head: dict[str, Any]) -> bool:
+    """Whether a head learns anything before a linear classifier, or might: a class of the user's own is not known
+    without torch. Those that do not can be solved (optimizer=exact)."""
+    targets = [head["_target_"], *(head[part]["_target_"] for part in ("layers", "pool", "classifier") if part in head)]
+    names = {target.rpartition(".")[2] for target in targets}
+    own = any(not target.startswith("head2head.") for target in targets)
+    return own or bool(names & {"WeightedSum", "Attention"}) or "Linear" not in names

@@ -163,8 +163,9 @@ def built_heads(
     for number, (config, identity) in enumerate(zip(configs, identities, strict=True)):
         try:
             optimizer_settings(config)  # checked here, since nothing of a run may fail once the group trains
+            task = identity.task
             heads[number] = build_head(
-                config, checkpoint_of(config), identity.task.num_outputs, identity.seed, comparison_of(identity.task)
+                config, checkpoint_of(config), task.num_outputs, identity.seed, comparison_of(task), task.labels
             )
             if is_exact(config):
                 check_solvable(config, heads[number])

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from head2head.data.batching import Batch
 from head2head.model.encoder import Encoder
 from head2head.model.heads import Layer, SentenceHead, TokenHead
-from head2head.model.heads.heads import WORDS, declares
+from head2head.model.heads.heads import PIECES, declares
 from head2head.model.heads.layers import Layers
 from head2head.model.output import EncoderOutput, EncoderSpec
 
@@ -113,23 +113,26 @@ class MixedClassifier(TrainableHead):
 
 
 class WordHead(TrainableHead):
-    """Layers and classifier of a token head, after the rule that makes one vector of a word's pieces."""
+    """Layers and classifier of a token head, after the rules that make one vector each of a word's pieces."""
 
     reads_rows = False
 
     def __init__(self, head: TokenHead, spec: EncoderSpec):
         super().__init__()
         self.head, self.spec = head, spec
-        rule = [head.subword, source_hash(TokenHead)]
+        source, wanted = source_hash(TokenHead), [(piece, i) for piece in head.pieces for i in head.layers.reads]
         self.specs = [
-            FeatureSpec(frozenset({i}), "word", spec.hidden_size, json.dumps([i, *rule])) for i in head.layers.reads
+            FeatureSpec(frozenset({i}), "word", spec.hidden_size, json.dumps([i, piece, source])) for piece, i in wanted
         ]
-        self.makers = [functools.partial(words, head, i) for i in head.layers.reads]
+        self.makers = [functools.partial(words, piece, i) for piece, i in wanted]
 
     def forward(self, features: Sequence[Tensor], mask: Tensor | None, special: Tensor | None) -> Tensor:
         assert mask is not None
-        states = dict(zip(self.head.layers.reads, features, strict=True))
-        return self.head.classify(self.head.layers(as_output(self.spec, states)), mask.bool())
+        reads, mixed = self.head.layers.reads, []
+        for start in range(0, len(features), len(reads)):  # the layers of one piece after another
+            states = dict(zip(reads, features[start : start + len(reads)], strict=True))
+            mixed.append(self.head.layers(as_output(self.spec, states)))
+        return self.head.classify(torch.cat(mixed, dim=-1), mask.bool())
 
 
 class WholeHead(TrainableHead):
@@ -159,11 +162,11 @@ def pooled(head: SentenceHead, layers: Layers, output: EncoderOutput, _batch: Ba
     return head.pooled(output, layers)
 
 
-def words(head: TokenHead, layer: int, output: EncoderOutput, batch: Batch) -> Tensor:
-    """(n, H): a vector for each word of a batch, row after row."""
-    places = batch.words
-    assert places is not None
-    return WORDS[head.subword](output.hidden_state(layer), places)[places[..., 1] > places[..., 0]]
+def words(piece: str, layer: int, output: EncoderOutput, batch: Batch) -> Tensor:
+    """(n, H): a vector for each word of a batch, row after row, made of its pieces by the rule of that name."""
+    assert batch.words is not None
+    assert batch.has_word is not None
+    return PIECES[piece](output.hidden_state(layer), batch.words)[batch.has_word]
 
 
 def tokens(layer: int, output: EncoderOutput, _batch: Batch) -> Tensor:

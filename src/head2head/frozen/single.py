@@ -32,7 +32,8 @@ class SingleHead:
         seed_dropout(batches.device, self.run.seed, epoch, number)
         self.head.train()
         labels, count = batches.labels(self.head.specs[0].unit, rows), batches.count(rows)
-        loss = self.run.model.loss(logits_of(self.head, batches, rows), labels) / float(count)
+        features, mask, special = inputs_of(self.head, batches, rows)
+        loss = self.run.model.loss(self.head(features, mask, special), labels, mask) / float(count)
         self.optimizer.zero_grad()
         loss.backward()
         clip_gradients(self.parameters, self.schedule.clip, self.schedule.clip_by_value)
@@ -43,9 +44,16 @@ class SingleHead:
 
 def logits_of(head: TrainableHead, batches: Batches, rows: np.ndarray) -> Tensor:
     """(B, C) logits of rows, or (B, W, C) of their words."""
+    return head(*inputs_of(head, batches, rows))
+
+
+def inputs_of(
+    head: TrainableHead, batches: Batches, rows: np.ndarray
+) -> tuple[list[Tensor], Tensor | None, Tensor | None]:
+    """What a head reads of rows: features, mask and special tokens (see TrainableHead.forward)."""
     if head.reads_rows:
-        return head([batches.vectors(spec, rows) for spec in head.specs], None, None)
-    return head(*batches.sequences(head.specs, rows))
+        return [batches.vectors(spec, rows) for spec in head.specs], None, None
+    return batches.sequences(head.specs, rows)
 
 
 def standardize(head: TrainableHead, batches: Batches) -> None:

@@ -31,7 +31,7 @@ def build_model(config: dict[str, Any], task: Task, seed: int) -> FineTuner:
         UserError: they do not fit together, or cannot be had.
     """
     settings = optimizer_settings(config)
-    head = build_head(config, checkpoint_of(config), task.num_outputs, seed, comparison_of(task))
+    head = build_head(config, checkpoint_of(config), task.num_outputs, seed, comparison_of(task), task.labels)
     with seeded(seed, "pooler"):
         encoder = load_encoder(
             checkpoint_of(config), head.needs, config["encoder"]["frozen"], config["encoder"]["reinit_pooler"]
@@ -51,11 +51,13 @@ def build_head(
     num_outputs: int,
     seed: int,
     compare: type[Comparison] = Comparison,
+    labels: Sequence[str] = (),
 ) -> SentenceHead | TokenHead:
     """The configured head with weights drawn from a stream of its own.
 
     Args:
         compare: what a sentence head makes of its texts' vectors; a cosine leaves nothing to classify.
+        labels: their names, for a classifier of words that makes use of them.
 
     Raises:
         UserError: its parts do not fit together, or may not be built.
@@ -69,9 +71,12 @@ def build_head(
         pairs["classifier"] = Similarity
     try:
         with seeded(seed, "head"):
-            return build(encoder=checkpoint.spec(), num_labels=num_outputs, **pairs)
+            head = build(encoder=checkpoint.spec(), num_labels=num_outputs, **pairs)
     except (TypeError, ValueError) as error:
         raise UserError(f"head: {' '.join(str(error).split())}") from error
+    if isinstance(head, TokenHead):
+        head.classifier.name_labels(labels)
+    return head
 
 
 def comparison_of(task: Task) -> type[Comparison]:

@@ -102,8 +102,16 @@ class FineTuner(pl.LightningModule):
             return "not trained: the encoder is frozen, and the head has nothing to learn"
         return None
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Sum over the batch's labels of the cross-entropy, or of the squared error for regression."""
+    def loss(self, logits: Tensor, labels: Tensor, words: Tensor | None = None) -> Tensor:
+        """Sum over the batch's labels of the cross-entropy, or of the squared error for regression; of labels that are
+        predicted together, the negative log likelihood.
+
+        Args:
+            words: (B, W), 1 where there is a word; token heads.
+        """
+        if isinstance(self.head, TokenHead) and self.head.classifier.joint:
+            assert words is not None
+            return self.head.classifier.loss(logits, labels, words)
         return loss_sum(logits, labels, regression=not self.labels)
 
     def on_fit_start(self) -> None:
@@ -129,7 +137,7 @@ class FineTuner(pl.LightningModule):
         # over ranks and divides by the number of accumulated batches: undo both.
         accumulate = self.trainer.accumulate_grad_batches
         assert batch.labels is not None
-        summed = self.loss(self(batch), batch.labels)
+        summed = self.loss(self(batch), batch.labels, batch.has_word)
         share = summed * self.trainer.world_size / max(batch.labels_in_step, 1)
         self._epoch_loss = self._epoch_loss + summed.detach()
         self.tokens_seen += batch.tokens

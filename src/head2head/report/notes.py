@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -17,6 +18,8 @@ from head2head.statistics.uncertainty import FEWEST_RUNS
 if TYPE_CHECKING:
     from head2head.report.analysis import Analysis
 
+RACE = "race.json"  # in the experiment's folder, where it is a race
+
 
 def cautions(analysis: Analysis) -> list[str]:
     """Everything that a reader of the tables must know before believing them."""
@@ -30,6 +33,7 @@ def cautions(analysis: Analysis) -> list[str]:
         *_convergence(analysis),
         *_ranks(analysis),
         *_missing(analysis),
+        *_race(analysis.experiment),
         *_ends(analysis),
         *_stopped(frame),
         *_failures(frame),
@@ -153,6 +157,16 @@ def _missing(analysis: Analysis) -> list[str]:
         names = [f"{cell.head} on {cell.task}" for cell in empty.itertuples()]
         notes.append(f"No runs of {_few(names)}.")
     return notes
+
+
+def _race(experiment: Experiment) -> list[str]:
+    """Why numbers of runs are unequal, where `head2head compare` has given them out."""
+    path = experiment.folder / RACE
+    if not path.is_file():
+        return []
+    return [
+        f"{json.loads(path.read_text(encoding='utf-8'))['why_unequal']} {RACE} says what was dropped when, and why."
+    ]
 
 
 def _ends(analysis: Analysis) -> list[str]:

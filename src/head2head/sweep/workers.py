@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from head2head.errors import UserError
 from head2head.run.configuration import compose
@@ -42,7 +43,7 @@ class Workers:
 
 
 def choose(request: Request, for_hydra: Sequence[str]) -> Workers:
-    """The workers of a sweep on this machine: what was set counts, and the rest is chosen to fit it.
+    """The workers of a sweep on this machine.
 
     Args:
         for_hydra: what was typed for Hydra and its launcher.
@@ -50,10 +51,21 @@ def choose(request: Request, for_hydra: Sequence[str]) -> Workers:
     Raises:
         UserError: the sweep's runs cannot be, or their workers cannot be counted.
     """
+    return chosen(compose(request.some_run().overrides), for_hydra)
+
+
+def chosen(settings: Mapping[str, Any], for_hydra: Sequence[str]) -> Workers:
+    """The workers for runs on this machine: what was set counts, and the rest is chosen to fit it.
+
+    Args:
+        settings: of one of the runs.
+
+    Raises:
+        UserError: the workers cannot be counted.
+    """
     # joblib counts those cores that this process may use, by its affinity and by its container's quota.
     from joblib import cpu_count  # type: ignore[import-untyped]
 
-    settings = compose(request.some_run().overrides)
     cores, threads = cpu_count(), settings["threads"]
     workers = share(cores, typed(for_hydra, cores), threads, on_gpu(settings["trainer"]["accelerator"]))
     return workers if threads else Workers(workers.count, workers.threads, (f"threads={workers.threads}",))

@@ -24,7 +24,7 @@ ConfigStore.instance().store(
 
 
 class ExperimentSweeper(Sweeper):
-    """Runs an experiment's sweep file; all it does is in head2head.sweep."""
+    """Runs an experiment's sweep files, or a race; all it does is in head2head.sweep and head2head.compare."""
 
     def __init__(self) -> None:
         self.identifier = uuid.uuid4().hex
@@ -42,12 +42,17 @@ class ExperimentSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
+        from head2head.compare.verb import COMPARED, by_launcher
         from head2head.sweep.request import TYPED, parse
         from head2head.sweep.run import sweep
 
         assert self.config is not None
         assert self.launcher is not None
         log = Path(str(self.config.hydra.sweep.dir)) / "log.txt"
+        if COMPARED in os.environ:
+            typed = json.loads(os.environ.pop(COMPARED))
+            by_launcher(typed, self.launcher.launch, self.width, log, self.identifier)
+            return
         request = parse([*arguments, *json.loads(os.environ.pop(TYPED, "[]"))])
         sweep(request, self.launcher.launch, self.width, log, self.identifier)
 

@@ -27,7 +27,7 @@ from head2head.model.heads import (
 from head2head.model.output import EncoderOutput, EncoderSpec, Needs
 from head2head.run.configuration import compose, options
 
-LABELS = 3
+LABELS = ["O", "B-X", "I-X"]
 LENGTHS = (9, 6, 2, 12)
 # BERT's sizes that an encoder with random weights must give.
 SMALL = {
@@ -51,7 +51,7 @@ def built(name: str) -> tuple[Encoder, SentenceHead | TokenHead]:
     """A random encoder and the configured head on it, without dropout."""
     config = config_of(name)
     checkpoint = Checkpoint(config["encoder"]["name"], config=config["encoder"]["config"])
-    head = build_head(config, checkpoint, LABELS, seed=0)
+    head = build_head(config, checkpoint, len(LABELS), seed=0, labels=LABELS)
     return load_encoder(checkpoint, head.needs).eval(), head.eval()
 
 
@@ -124,7 +124,7 @@ def test_head_keeps_the_contract(name):
 
     # Shape; and logits that differ between texts, without which the comparisons below would be empty.
     logits = apply(head, encode(encoder, batch), batch)
-    assert logits.shape == ((4, 5, LABELS) if head.kind == "token" else (4, LABELS))
+    assert logits.shape == ((4, 5, 3) if head.kind == "token" else (4, 3))
     assert (logits[0] - logits[3]).abs().max() > 1e-2
 
     # Batch-mates, the amount of padding and its side change nothing.
@@ -253,9 +253,10 @@ def test_a_text_of_special_tokens_alone_pools_to_zeros_where_they_are_left_out()
         ("first", [[[1, 1], [6, 6]], [[20, 20], [0, 0]]]),
         ("last", [[[4, 4], [6, 6]], [[20, 20], [0, 0]]]),
         ("mean", [[[2, 2], [6, 6]], [[20, 20], [0, 0]]]),
+        ("first_last", [[[1, 1, 4, 4], [6, 6, 6, 6]], [[20, 20, 20, 20], [0, 0, 0, 0]]]),
     ],
 )
-def test_a_word_is_its_first_or_last_piece_or_their_mean(subword, expected):
+def test_a_word_is_its_first_or_last_piece_their_mean_or_both_side_by_side(subword, expected):
     pieces = [[9, 1, 1, 4, 6], [9, 20, 9, 70, 70]]  # [CLS], one word of three pieces and one of one; one word and [SEP]
     tokens = [[[value, value] for value in row] for row in pieces]
     output = output_of(tokens, [[1] * 5, [1, 1, 1, 0, 0]])
@@ -277,7 +278,7 @@ def test_mean_of_pieces_is_not_rounded_to_float32():
 
 
 def test_an_unknown_subword_choice_is_a_user_error():
-    with pytest.raises(UserError, match=r"head\.subword=middle: choose from: first, last, mean"):
+    with pytest.raises(UserError, match=r"head\.subword=middle: choose from: first, last, mean, first_last"):
         token_head(subword="middle")
 
 

@@ -7,7 +7,7 @@ import torch
 from hydra.utils import instantiate
 
 from head2head.errors import UserError
-from head2head.model.heads import ConcatLast, Layer, WeightedSum
+from head2head.model.heads import ConcatLast, FirstLast, Layer, WeightedSum
 from head2head.model.output import EncoderOutput, EncoderSpec
 from head2head.run.configuration import compose, options
 
@@ -48,6 +48,7 @@ def built(*overrides: str):
         ("weighted_sum", [3, 4, 5, 6]),
         ("weighted_sum_all", [1, 2, 3, 4, 5, 6]),
         ("concat_last4", [3, 4, 5, 6]),
+        ("first_last", [1, 6]),
     ],
 )
 def test_configured_layers_read_what_their_name_says(name, reads):
@@ -64,6 +65,7 @@ def test_layer_by_index_is_the_named_one(index, name):
 def test_every_configured_layer_rule_is_named_in_the_tests_above():
     assert set(options("head/layers")) == {
         "last", "second_to_last", "embeddings", "layer", "weighted_sum", "weighted_sum_all", "concat_last4",
+        "first_last",
     }  # fmt: skip
 
 
@@ -133,3 +135,13 @@ def test_weighted_sum_keeps_the_dtype_of_the_hidden_states(dtype):
     mixed = WeightedSum(SIX)(EncoderOutput(6, torch.ones(1, 3), hidden_states=states))
     assert mixed.dtype == dtype
     assert mixed[0, 0].tolist() == [4.5, 4.5]
+
+
+def test_first_and_last_layer_are_averaged_and_the_embeddings_are_not_the_first():
+    assert torch.equal(FirstLast(SIX)(numbered()), torch.full((1, 3, 2), 3.5))
+
+
+def test_of_one_layer_the_first_is_the_last():
+    one = EncoderSpec(hidden_size=2, num_layers=1)
+    assert FirstLast(one).reads == [1]
+    assert torch.equal(FirstLast(one)(numbered(one)), torch.ones(1, 3, 2))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from sentence_transformers.sentence_transformer.modules.pooling import Pooling
 
-from head2head.model.heads import Attention, Cls, Max, Mean, MeanMax, Pooler, SqrtMean
+from head2head.model.heads import Attention, Cls, LastToken, Max, Mean, MeanMax, Pooler, SqrtMean, WeightedMean
 
 # Row 0: tokens (1, -2) (3, -4) and padding; row 1: padding and (5, -6); row 2 is empty.
 TOKENS = torch.tensor(
@@ -18,7 +18,7 @@ TOKENS = torch.tensor(
 )
 MASK = torch.tensor([[1, 1, 0], [0, 0, 1], [0, 0, 0]])
 ROOT = math.sqrt(2)
-POOLS = [Cls, Mean, SqrtMean, Max, MeanMax, Attention]
+POOLS = [Cls, LastToken, Mean, WeightedMean, SqrtMean, Max, MeanMax, Attention]
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
 
@@ -26,7 +26,9 @@ DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
     ("pool", "expected"),
     [
         (Cls, [[1, -2], [5, -6], [0, 0]]),
+        (LastToken, [[3, -4], [5, -6], [0, 0]]),
         (Mean, [[2, -3], [5, -6], [0, 0]]),
+        (WeightedMean, [[7 / 3, -10 / 3], [5, -6], [0, 0]]),  # weights 1/3 and 2/3
         (SqrtMean, [[4 / ROOT, -6 / ROOT], [5, -6], [0, 0]]),
         (Max, [[3, -2], [5, -6], [0, 0]]),
         (MeanMax, [[2, -3, 3, -2], [5, -6, 5, -6], [0, 0, 0, 0]]),
@@ -90,6 +92,7 @@ def random_rows(side: str) -> tuple[torch.Tensor, torch.Tensor]:
     ("pool", "mode"),
     [
         (Cls, "cls"),
+        (LastToken, "lasttoken"),
         (Mean, "mean"),
         (Max, "max"),
         (SqrtMean, "mean_sqrt_len_tokens"),
@@ -102,11 +105,28 @@ def test_pool_agrees_with_sentence_transformers(pool, mode, side):
     torch.testing.assert_close(pool(8)(tokens, mask), theirs, rtol=0, atol=1e-6)
 
 
+def test_weighted_mean_agrees_with_sentence_transformers_where_the_padding_is_on_the_right():
+    tokens, _ = random_rows("right")
+    mask = (torch.arange(12) < torch.arange(64).unsqueeze(1) % 12 + 1).long()
+    theirs = Pooling(8, "weightedmean")({"token_embeddings": tokens, "attention_mask": mask})["sentence_embedding"]
+    torch.testing.assert_close(WeightedMean(8)(tokens, mask), theirs, rtol=0, atol=1e-6)
+
+
+def test_weighted_mean_numbers_the_tokens_and_not_the_padding_before_them():
+    tokens, mask = random_rows("left")
+    for row, keep in zip(tokens, mask.bool(), strict=True):
+        kept = row[keep]
+        places = torch.arange(1, len(kept) + 1).unsqueeze(1)
+        pooled = WeightedMean(8)(row.unsqueeze(0), keep.unsqueeze(0))[0]
+        torch.testing.assert_close(pooled, (places * kept).sum(dim=0) / places.sum())
+
+
 def test_mean_of_512_tokens_of_200_is_200_in_half_precision():
     tokens = torch.full((1, 512, 3), 200.0, dtype=torch.float16)
     mask = torch.ones(1, 512, dtype=torch.long)
     assert Mean(3)(tokens, mask).tolist() == [[200.0] * 3]
     assert MeanMax(3)(tokens, mask).tolist() == [[200.0] * 6]
+    assert WeightedMean(3)(tokens, mask)[0, 0].item() == pytest.approx(200, rel=1e-3)
     assert SqrtMean(3)(tokens, mask)[0, 0].item() == pytest.approx(200 * math.sqrt(512), rel=1e-3)
     assert Attention(3).half()(tokens, mask)[0, 0].item() == pytest.approx(200, rel=1e-3)
 
@@ -141,7 +161,7 @@ def test_what_stands_in_the_padding_is_never_read(pool):
     assert torch.equal(mask, MASK)
 
 
-@pytest.mark.parametrize("pool", [Mean, SqrtMean, Attention])
+@pytest.mark.parametrize("pool", [Mean, WeightedMean, SqrtMean, Attention])
 def test_float64_is_not_rounded_to_float32_on_the_way(pool):
     torch.manual_seed(0)
     built = pool(4).double()

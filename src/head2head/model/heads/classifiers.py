@@ -1,5 +1,7 @@
 """The last step of a head: (..., D) -> (..., C)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -9,13 +11,29 @@ class Classifier(nn.Module):
     """Base of the classifiers.
 
     kinds: the kinds of head it can serve.
+    joint: the labels of a sentence's words are predicted together, with a `loss` of their own; without it each is
+        predicted by itself, with cross-entropy.
     """
 
     kinds = frozenset({"sentence", "token"})
+    joint = False
+
+    def name_labels(self, labels: Sequence[str]) -> None:
+        """Take in what the C labels are called; for classifiers to which it matters."""
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, C) logits from features (B, D), or (B, W, C) from the features of W words (B, W, D) with
         their mask (B, W), words first and padding behind."""
+        raise NotImplementedError
+
+    def loss(self, logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        """Sum over the batch's sentences of the negative log likelihood, of a joint classifier.
+
+        Args:
+            logits: (B, W, C), what `forward` gives in training mode.
+            labels: (B, W), below 0 where a label is not known.
+            mask: (B, W), 1 where there is a word; padding comes last.
+        """
         raise NotImplementedError
 
 

@@ -89,7 +89,8 @@ class TokenHead(nn.Module):
     """One prediction for each word, from the hidden states of its word pieces.
 
     Args:
-        subword: which of a word's pieces stands for it: "first" (BERT), "last", or their "mean".
+        subword: which of a word's pieces stand for it: the "first" (BERT), the "last", their "mean", or "first_last",
+            both side by side (as in flair).
     """
 
     kind = "token"
@@ -105,12 +106,13 @@ class TokenHead(nn.Module):
         standardize: bool = False,
     ):
         super().__init__()
-        if subword not in WORDS:
-            raise UserError(f"head.subword={subword}: choose from: {', '.join(WORDS)}")
+        if subword not in SUBWORDS:
+            raise UserError(f"head.subword={subword}: choose from: {', '.join(SUBWORDS)}")
         self.subword = subword
         self.layers = layers(encoder=encoder)
-        self.standardize = standardization(self.layers.size, standardize)
-        self.classifier = build_classifier(classifier, self.kind, self.layers.size, num_labels, encoder, dropout)
+        size = self.layers.size * len(self.pieces)
+        self.standardize = standardization(size, standardize)
+        self.classifier = build_classifier(classifier, self.kind, size, num_labels, encoder, dropout)
         initialize(self, encoder.initializer_range)
 
     @property
@@ -118,16 +120,23 @@ class TokenHead(nn.Module):
         """What the encoder has to compute for this head."""
         return Needs(frozenset(self.layers.reads))
 
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """The rules in PIECES whose vectors stand side by side for a word."""
+        return SUBWORDS[self.subword]
+
     def forward(self, output: EncoderOutput, words: Tensor) -> Tensor:
         """(B, W, C) logits.
 
         words: (B, W, 2), positions of each word's first piece and of the one behind its last; (0, 0)
             where a row has fewer words.
         """
-        return self.classify(WORDS[self.subword](self.layers(output), words), words[..., 1] > words[..., 0])
+        tokens = self.layers(output)
+        features = [PIECES[piece](tokens, words) for piece in self.pieces]
+        return self.classify(torch.cat(features, dim=-1), words[..., 1] > words[..., 0])
 
     def classify(self, features: Tensor, mask: Tensor) -> Tensor:
-        """(B, W, C) logits from the words' features (B, W, H'), where mask (B, W) says that there is a word."""
+        """(B, W, C) logits from the words' features (B, W, D), where mask (B, W) says that there is a word."""
         return self.classifier(self.standardize(features, mask).masked_fill(~mask.unsqueeze(-1), 0), mask)
 
 
@@ -145,11 +154,14 @@ def mean_piece(tokens: Tensor, words: Tensor) -> Tensor:
     return (share @ values).to(tokens.dtype)
 
 
-WORDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+# The vectors (B, W, H) that a word's pieces give, of tokens (B, T, H) and words (B, W, 2).
+PIECES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "first": lambda tokens, words: at(tokens, words[..., 0]),
     "last": lambda tokens, words: at(tokens, (words[..., 1] - 1).clamp(min=0)),
     "mean": mean_piece,
 }
+# For each choice of `subword` those that stand side by side for a word.
+SUBWORDS = {"first": ("first",), "last": ("last",), "mean": ("mean",), "first_last": ("first", "last")}
 
 
 def build_classifier(

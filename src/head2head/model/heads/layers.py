@@ -90,3 +90,18 @@ class ConcatLast(Layers):
 
     def forward(self, output: EncoderOutput) -> Tensor:
         return torch.cat([output.hidden_state(layer) for layer in self.reads], dim=-1)
+
+
+class FirstLast(Layers):
+    """Mean of the first and the last transformer layer (Su et al. 2021, BERT-whitening; Gao et al. 2021, SimCSE).
+
+    The first is layer 1, not the embeddings: SimCSE's `avg_first_last` reads hidden_states[1] and hidden_states[-1].
+    """
+
+    linear = True
+
+    def __init__(self, encoder: EncoderSpec):
+        super().__init__(sorted({1, encoder.num_layers}), encoder.hidden_size)
+
+    def forward(self, output: EncoderOutput) -> Tensor:
+        return torch.stack([output.hidden_state(layer) for layer in self.reads]).mean(dim=0)

@@ -78,6 +78,32 @@ class Mean(Pool):
         return (masked_sum(tokens, mask) / lengths(mask)).to(tokens.dtype)
 
 
+class LastToken(Pool):
+    """The hidden state of the last unmasked token (sentence-transformers, `lasttoken`): for BERT [SEP], or with
+    `special_tokens: false` the last word piece of the text."""
+
+    linear = True
+
+    def forward(self, tokens: Tensor, mask: Tensor, pooler_output: Tensor | None = None) -> Tensor:
+        position = mask.shape[1] - 1 - first_token(mask.flip(1))
+        last = tokens[torch.arange(len(tokens), device=tokens.device), position]
+        return last.masked_fill(~mask.any(dim=1, keepdim=True), 0)
+
+
+class WeightedMean(Pool):
+    """sum_i i h_i / sum_i i over the unmasked tokens i = 1, 2, ..., so that later ones count more (Muennighoff 2022,
+    SGPT, eq. 2). sentence-transformers' `weightedmean` numbers padding on the left, too; on the right it does the same.
+    """
+
+    linear = True
+
+    def forward(self, tokens: Tensor, mask: Tensor, pooler_output: Tensor | None = None) -> Tensor:
+        keep, values = mask.bool(), wide(tokens)
+        places = (keep.cumsum(dim=1) * keep).to(values.dtype)
+        weights = places / places.sum(dim=1, keepdim=True).clamp(min=1)
+        return masked_sum(weights.unsqueeze(-1) * values, mask).to(tokens.dtype)
+
+
 class SqrtMean(Pool):
     """Sum over tokens / square root of their number (Cer et al. 2018, the universal sentence encoder)."""
 

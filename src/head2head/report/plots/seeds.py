@@ -108,8 +108,8 @@ def _means(axis: Axes, cells: pd.DataFrame, row: dict[str, int]) -> None:
 def _heights(seeds: pd.Series) -> dict[int, float]:
     """Where in its row a seed stands: spread evenly, in an order that shows no trend."""
     numbers = sorted(set(seeds))
-    if len(numbers) == 1:
-        return {numbers[0]: 0.0}
+    if len(numbers) < 2:
+        return dict.fromkeys(numbers, 0.0)
     levels = np.linspace(-SPREAD / 2, SPREAD / 2, len(numbers))
     step = next(step for step in range(max(2, round(0.618 * len(numbers))), 2 * len(numbers) + 2)
                 if math.gcd(step, len(numbers)) == 1)  # fmt: skip
