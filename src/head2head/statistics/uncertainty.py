@@ -25,7 +25,7 @@ cover that folds share training rows (Bengio and Grandvalet 2004, JMLR), nor oth
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
