@@ -53,6 +53,11 @@ def enumerated(names: Iterable[str], joint: str = ", ") -> str:
     return joint.join(shown)
 
 
+class Unwritable(UserError):
+    """A disk that is full, or may only be read. Nothing is wrong with what was to be written: it can be done again once
+    there is room."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A clause that follows ``unknown ...``: the near names, else all of them."""
     known = sorted(set(known))

@@ -10,8 +10,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from head2head.errors import UserError, did_you_mean
-from head2head.files import write_atomically
-from head2head.run.result import Result
+from head2head.files import cannot_be_written, check_name, write_atomically
+from head2head.run.result import Result, checked
 
 EXPERIMENTS = Path("experiments")  # in the working directory
 SWEEP_FILE = "sweep.yaml"
@@ -20,7 +20,12 @@ RESULTS = "results.jsonl"
 
 
 def folder_of(experiment: str) -> Path:
-    """An experiment's folder, whether it is there or not."""
+    """An experiment's folder, whether it is there or not.
+
+    Raises:
+        UserError: the name is a path.
+    """
+    check_name(experiment, "experiment")
     return EXPERIMENTS / experiment
 
 
@@ -39,7 +44,7 @@ def sweep_file(experiment: str) -> Path:
     if not path.is_file():
         known = with_file(SWEEP_FILE)
         if not known:
-            raise UserError(f"{path}: not there; experiments are looked for in ./{folder_of('NAME') / SWEEP_FILE}")
+            raise UserError(f"{path}: not there; experiments are looked for in ./{EXPERIMENTS / 'NAME' / SWEEP_FILE}")
         raise UserError(f"unknown experiment {experiment!r}; {did_you_mean(experiment, known)}")
     return path
 
@@ -109,8 +114,8 @@ class ResultsFile:
             if not text:
                 continue
             try:
-                result = before.get(text) or _checked(Result(**json.loads(text)))
-            except (ValueError, TypeError) as error:  # ValueError: neither JSON nor UTF-8
+                result = before.get(text) or checked(Result(**json.loads(text)))
+            except (ValueError, TypeError, RecursionError, UserError) as error:  # ValueError: neither JSON nor UTF-8
                 raise UserError(
                     f"{self.path}:{number}: not a result of this version of head2head: {error}; remove the line"
                 ) from None
@@ -119,7 +124,11 @@ class ResultsFile:
         return found, lines
 
     def add(self, *results: Result) -> None:
-        """Add results, all or none. Lines are kept in order: the file does not depend on which run came first."""
+        """Add results, all or none. Lines are kept in order: the file does not depend on which run came first.
+
+        Raises:
+            UserError: the file cannot be written; it is then as it was.
+        """
         with self.locked():
             known = self._all()
             found = dict(known)
@@ -146,29 +155,16 @@ class ResultsFile:
 
     def _write(self, results: Iterable[Result]) -> None:
         ordered = sorted(results, key=lambda r: (r.task, r.head, r.seed, r.key))
-        write_atomically(self.path, "".join(self._line(result) + "\n" for result in ordered))
+        try:
+            write_atomically(self.path, "".join(self._line(result) + "\n" for result in ordered))
+        except OSError as error:
+            raise cannot_be_written(self.path, error) from error
 
     def _line(self, result: Result) -> str:
         """A result's line: as it stood in the file, if it did."""
         if self._results.get(result.key) is result:
             return self._lines[result.key].decode("utf-8")
         return json.dumps(asdict(result), ensure_ascii=False)
-
-
-def _checked(result: Result) -> Result:
-    """A result whose fields can be relied on.
-
-    Raises:
-        ValueError: they cannot be.
-    """
-    for name in ("key", "task", "head", "metric", "split"):
-        if not isinstance(getattr(result, name), str):
-            raise ValueError(f"{name} is no text")
-    if not isinstance(result.seed, int) or not isinstance(result.config, dict):
-        raise ValueError("seed or config is of the wrong type")
-    if result.failed is None and not isinstance(result.score, (int, float)):
-        raise ValueError("it has neither a score nor a reason for having none")
-    return result
 
 
 def rank(result: Result) -> int:

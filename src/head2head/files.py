@@ -1,13 +1,30 @@
-"""Files: text with the line numbers that an error message needs, writing all or nothing, hashes of content."""
+"""Files: text with the line numbers that an error message needs, yaml that cannot blow up, writing all or nothing,
+hashes of content, and names that stay names."""
 
+import contextlib
+import errno
 import functools
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from head2head.errors import UserError
+import xxhash
+import yaml
+
+from head2head.errors import Unwritable, UserError
+
+_PACKAGED = Path(__file__).parent / "configs"
+# The package's own yaml files: in the wheel, or in the checkout.
+CONFIGS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "configs"
+
+BLOCK = 1 << 24  # bytes read at a time to check a file
+ABANDONED = 24 * 3600.0  # seconds after which nobody still writes a temporary file that has not changed
+YAML_BYTES = 1 << 20  # of a file; the longest of a run's or a sweep's has some thousand
+YAML_NODES = 100_000  # values in one, each alias counted with all that it stands for
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -54,6 +71,85 @@ def read_bytes(path: Path) -> bytes:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
+def read_yaml(path: Path) -> Any:
+    """What a yaml file says, in plain dicts, lists, strings and numbers; of a stranger's file, too: an alias that
+    stands for lists of aliases is counted before it is followed.
+
+    Raises:
+        UserError: it cannot be read, is no yaml, or stands for more than a configuration ever does.
+    """
+    content = read_bytes(path)
+    if len(content) > YAML_BYTES:
+        raise UserError(f"{path}: {len(content)} bytes are too many for a configuration")
+    if not content.strip():
+        return None
+    text = "\n".join(line for _, line in numbered_lines(path))
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _values(node, {}) > YAML_NODES:
+            raise UserError(f"{path}: its aliases stand for more than {YAML_NODES} values; write them out")
+        return loader.construct_document(node)
+    except RecursionError:
+        raise UserError(f"{path}: nested too deeply, or in itself") from None
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # ValueError: a date that is none, a number without end
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise UserError(f"{place}: not yaml: {problem}") from None
+
+
+def _values(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for, those of its aliases each time that they occur. One that holds itself ends in
+    a RecursionError."""
+    if id(node) not in known:
+        inner = node.value if isinstance(node, yaml.CollectionNode) else []
+        parts = (part for item in inner for part in (item if isinstance(item, tuple) else (item,)))
+        known[id(node)] = 1 + sum(_values(part, known) for part in parts)
+    return known[id(node)]
+
+
+def check_name(name: Any, what: str) -> str:
+    """Check that a name can stand for one folder or file, and for nothing outside of where it is put.
+
+    Args:
+        what: whose name it is, for the error.
+
+    Raises:
+        UserError: it is a path, is hidden, or has characters that no name has.
+    """
+    if not isinstance(name, str) or not name or name[0] == "." or any(c in "/\\" or not c.isprintable() for c in name):
+        raise UserError(
+            f"{what}: {str(name)[:100]!r} is no name: it becomes a folder, and has no / and no dot in front"
+        )
+    return name
+
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+
+def clear_abandoned(folder: Path, pattern: str) -> None:
+    """Take away the temporary files of a pattern that processes have left which were killed."""
+    for path in folder.glob(pattern):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()
+
+
+def cannot_be_written(what: object, error: OSError | RuntimeError) -> UserError:
+    """What to raise where something cannot be written: Unwritable for a disk without room.
+
+    Args:
+        error: the system's, or torch's, which does not say why.
+    """
+    reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+    if isinstance(error, OSError) and error.errno not in NO_ROOM:
+        return UserError(f"{what} cannot be written: {reason}")
+    return Unwritable(f"{what} cannot be written: {reason}; make room there, and start it again")
+
+
 def no_formula(text: str) -> str:
     """A text for a cell of a csv table, with an apostrophe before what a spreadsheet would take for a formula and
     evaluate (OWASP, CSV Injection). Numbers stay as they are.
@@ -81,6 +177,35 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def known_checksum(path: Path) -> str:
+    """The file's checksum, computed once in a process for as long as its size and time of modification stay."""
+    status = path.stat()
+    return _checksum(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1024)
+def _checksum(path: Path, _size: int, _modified: int) -> str:
+    return checksum(path)
+
+
+def checksum(path: Path) -> str:
+    """XXH3 of a file: ten times as fast as a disk reads."""
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def shown_bytes(size: float) -> str:
+    """A size as people read it."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
 
 
 def sha256(path: Path) -> str:

@@ -1,5 +1,7 @@
 """Word pieces equal to the tokenizer's own, what truncation loses, the cache, and the windows of token tasks."""
 
+import os
+
 import numpy as np
 import pytest
 from datasets import Dataset
@@ -196,25 +198,51 @@ def message_ends(content):
         ends.append(stream.tell())
 
 
-@pytest.mark.parametrize("damage", ["empty", "start", "half", "end of a batch", "garbage"])
+@pytest.mark.parametrize("damage", ["empty", "start", "half", "end of a batch", "garbage", "one byte", "no note"])
 def test_a_broken_cache_file_is_built_anew(small, tmp_path, damage):
     expected = call(MANY, small, tmp_path).to_list()
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.glob("*.arrow")
     content = file.read_bytes()
     ends = message_ends(content)
     assert len(ends) > 2
+    middle = content.index(np.array(expected[0]["input_ids"], dtype=np.int32).tobytes())  # a word piece's number
     broken = {
         "empty": b"",
         "start": content[:100],
         "half": content[: len(content) // 2],
         "end of a batch": content[: ends[1]],
         "garbage": b"garbage " * 100,
+        "one byte": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+        "no note": content,
     }[damage]
+    if damage == "no note":
+        file.with_suffix(".json").unlink()
     file.unlink()  # the mapped file stays as it is
     file.write_bytes(broken)
     assert not is_whole(file)
     assert call(MANY, small, tmp_path).to_list() == expected
     assert is_whole(file)
+
+
+def test_without_the_checksum_one_byte_trains_on_other_word_pieces(small, tmp_path, monkeypatch):
+    expected = call(MANY, small, tmp_path).to_list()
+    (file,) = tmp_path.glob("*.arrow")
+    content = bytearray(file.read_bytes())
+    content[content.index(np.array(expected[0]["input_ids"], dtype=np.int32).tobytes())] ^= 1
+    file.unlink()
+    file.write_bytes(content)
+    monkeypatch.setattr(tokenization, "is_whole", lambda _: True)
+    assert call(MANY, small, tmp_path).to_list() != expected
+
+
+def test_what_a_killed_process_left_is_cleared_a_day_later(small, tmp_path):
+    old, new = tmp_path / "tmpold", tmp_path / "tmpnew"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    call(MANY, small, tmp_path)
+    assert not old.exists()
+    assert new.exists()
 
 
 def test_the_fingerprint_is_of_the_content():

@@ -13,9 +13,10 @@ import torch
 from frozen_runs import SETTINGS, logits
 
 from head2head.errors import UserError
+from head2head.files import checksum, known_checksum
 from head2head.frozen import head_parts as readings
 from head2head.frozen.dispatch import run_one
-from head2head.frozen.features import Places, checksum, known_checksum
+from head2head.frozen.features import Places
 from head2head.frozen.group import open_batches
 from head2head.model.encoder import Encoder
 from head2head.model.heads.pooling import Mean
@@ -157,7 +158,7 @@ def test_a_pool_whose_code_has_changed_is_computed_anew(bank, tmp_path, monkeypa
         )
         sys.modules.pop("own_pool", None)
         readings._file_hash.cache_clear()  # a process that runs does not see its files change
-        found += bank(["head=mean", "head.pool._target_=own_pool.Scaled"], output=f"runs{factor}")
+        found += bank(["head=mean", "head.pool._target_=own_pool.Scaled", "trust=own_pool"], output=f"runs{factor}")
     assert not np.allclose(*(logits(result) for result in found))
 
 
@@ -193,7 +194,9 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     settings = [*SETTINGS, f"cache_dir={tmp_path}/cache", f"output_dir={tmp_path}/runs"]
-    with pytest.raises(UserError, match=r"^cache_dir: .* cannot take \d+ kB of features: No space left on device"):
+    with pytest.raises(
+        UserError, match=r"^cache_dir: \d+ kB of features in .* cannot be written: No space left on device; make room"
+    ):
         run_one(compose(settings))
     assert not arrays(tmp_path)
     assert not list(tmp_path.glob("cache/features/*/*.tmp"))
@@ -230,7 +233,7 @@ def test_batches_of_another_size_and_other_libraries_have_features_of_their_own(
 def test_a_file_is_checked_once_until_it_changes(tmp_path, monkeypatch):
     path, read = tmp_path / "a.npy", []
     path.write_bytes(b"1234")
-    monkeypatch.setattr("head2head.frozen.features.checksum", lambda path: read.append(1) or checksum(path))
+    monkeypatch.setattr("head2head.files.checksum", lambda path: read.append(1) or checksum(path))
     first = known_checksum(path)
     assert known_checksum(path) == first
     assert len(read) == 1

@@ -1,8 +1,12 @@
 """Where encoders come from, and what a checkpoint must have to be one."""
 
+import contextlib
+import io
 import json
 import os
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +26,7 @@ from transformers import (
 
 from head2head import files
 from head2head.errors import UserError
+from head2head.model import checkpoint
 from head2head.model.checkpoint import Checkpoint, load_encoder, state_sha256
 from head2head.model.encoder import NoPooler
 from head2head.model.heads import Cls, Mean
@@ -424,3 +429,110 @@ def test_a_checkpoint_with_a_rate_for_classifiers_keeps_it(tmp_path):
 def test_dropout_is_set_in_random_weights():
     encoder = load_encoder(Checkpoint("random", config=SIZES, dropout=0.0), POOLER)
     assert {m.p for m in encoder.modules() if isinstance(m, torch.nn.Dropout)} == {0.0}
+
+
+# Checkpoints are strangers': nothing in them is run.
+
+CODE = """import pathlib
+pathlib.Path({marker!r}).touch()
+from transformers import BertConfig, BertModel
+class Config(BertConfig):
+    model_type = {kind!r}
+class Model(BertModel):
+    config_class = Config
+"""
+
+
+def with_code(folder, kind, marker):
+    """A checkpoint that brings Python files of its own."""
+    saved(BertModel(BertConfig(**SIZES)), folder)
+    (folder / "own_code.py").write_text(CODE.format(marker=str(marker), kind=kind))
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": kind, "auto_map": {"AutoConfig": "own_code.Config", "AutoModel": "own_code.Model"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture
+def yes(monkeypatch, tmp_path):
+    """As `yes |` in front of the command; what transformers copies of a folder's code goes to the test's own."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("yes\n" * 100))
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+@pytest.mark.usefixtures("yes")
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_folder_with_code_is_refused_without_a_question(guarded, tmp_path, monkeypatch, capsys):
+    theirs = Checkpoint(str(with_code(tmp_path / "theirs", "theirs", tmp_path / "marker")))
+    if not guarded:
+        monkeypatch.setattr(checkpoint, "NO_CODE", {})
+        with contextlib.suppress(Exception):
+            load_encoder(theirs, LAST)
+        assert "Do you wish to run the custom code?" in capsys.readouterr().out
+    else:
+        with pytest.raises(UserError, match=r"not a model that transformers can load: .*contains custom code") as error:
+            load_encoder(theirs, LAST)
+        assert "\n" not in str(error.value)
+        assert capsys.readouterr().out == ""
+    assert (tmp_path / "marker").exists() is not guarded
+
+
+@pytest.mark.usefixtures("yes")
+def test_a_folder_with_code_of_a_known_architecture_is_loaded_as_that_alone(tmp_path, capsys):
+    theirs = Checkpoint(str(with_code(tmp_path / "theirs", "bert", tmp_path / "marker")))
+    assert load_encoder(theirs, LAST).checkpoint_sha256
+    assert capsys.readouterr().out == ""
+    assert not (tmp_path / "marker").exists()
+
+
+class Touches:
+    """What unpickling it does."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker,)
+
+
+def test_a_pickle_may_hold_tensors_alone(tmp_path):
+    folder, marker = tmp_path / "theirs", tmp_path / "marker"
+    torch.manual_seed(3)
+    model = BertModel(BertConfig(**SIZES))
+    pickled = saved(model, folder)
+    (folder / "model.safetensors").unlink()
+    file = folder / "pytorch_model.bin"
+    torch.save(model.state_dict(), file)
+    assert load_encoder(pickled, LAST).checkpoint_sha256 == state_sha256(model)
+    torch.save({**model.state_dict(), "more": Touches(marker)}, file)
+    with pytest.raises(UserError, match="not a model that transformers can load") as error:
+        load_encoder(pickled, LAST)
+    assert "\n" not in str(error.value)
+    assert not marker.exists()
+    torch.load(file, weights_only=False)  # what would happen without the guard
+    assert marker.exists()
+
+
+def test_safetensors_are_taken_where_there_are_both(tmp_path):
+    torch.manual_seed(3)
+    model = BertModel(BertConfig(**SIZES))
+    both = saved(model, tmp_path / "theirs")
+    torch.save({"more": Touches(tmp_path / "marker")}, tmp_path / "theirs/pytorch_model.bin")
+    assert load_encoder(both, LAST).checkpoint_sha256 == state_sha256(model)
+    assert not (tmp_path / "marker").exists()
+
+
+def test_half_of_an_encoder_in_the_hubs_cache_is_one_line(tmp_path, monkeypatch):
+    place = tmp_path / "models--somebody--encoder"
+    snapshot = place / "snapshots/0"
+    snapshot.mkdir(parents=True)
+    (place / "refs").mkdir()
+    (place / "refs/main").write_text(snapshot.name)
+    saved(BertModel(BertConfig(**SIZES)), tmp_path / "whole")
+    shutil.copy(tmp_path / "whole/config.json", snapshot)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("transformers.utils.hub.constants.HF_HUB_CACHE", str(tmp_path), raising=False)
+    with pytest.raises(UserError, match=r"^encoder somebody/encoder: cannot be loaded from the hub") as error:
+        load_encoder(Checkpoint("somebody/encoder"), LAST)
+    assert "\n" not in str(error.value)

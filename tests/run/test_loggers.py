@@ -1,6 +1,11 @@
 """Curves go to metrics.csv and, when asked for, to TensorBoard and Weights & Biases (here offline)."""
 
+import socket
+from pathlib import Path
+
+import psutil
 import pytest
+import pytorch_lightning as pl
 
 import wandb_file
 from head2head.model.finetuner import Diverged
@@ -90,3 +95,43 @@ def test_a_run_without_login_is_an_offline_run_and_the_next_one_is_asked_anew(mo
         go(tmp_path, "logger=wandb", f"seed={seed}")
     assert capsys.readouterr().out.count("W&B: offline (no login; log in with: wandb login)") == 2
     assert len(list((tmp_path / "runs").glob("agreement/mean/*/wandb/offline-run-*/run-*.wandb"))) == 2
+
+
+@pytest.fixture
+def silent_server(monkeypatch):
+    """A server that takes connections and never answers, as W&B's."""
+    listening = socket.create_server(("127.0.0.1", 0), backlog=64)
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{listening.getsockname()[1]}")
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "3")
+    yield
+    listening.close()
+
+
+@pytest.mark.usefixtures("silent_server")
+def test_a_wandb_that_does_not_answer_is_done_without(tmp_path, capsys):
+    result = go(tmp_path, "logger=wandb")
+    assert "W&B: offline (" in capsys.readouterr().out
+    assert result.score is not None
+    assert len(list((tmp_path / "runs").glob("agreement/mean/*/wandb/offline-run-*/run-*.wandb"))) == 1
+
+
+class KillsWandb(pl.Callback):
+    """Takes W&B's process down half way."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if batch_idx == 1:
+            for child in psutil.Process().children(recursive=True):
+                if "wandb" in child.name():
+                    child.kill()
+
+
+def test_a_wandb_that_dies_half_way_costs_its_curves_alone(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("WANDB_FINISH_TIMEOUT", "3")
+    whole = go(tmp_path / "whole")
+    settings = [*SMALL, f"output_dir={tmp_path}/killed/runs", "logger=wandb"]
+    result = run(compose(settings), settings, [KillsWandb()])
+    assert result.metrics == whole.metrics
+    assert len(Path(result.folder, "metrics.csv").read_text().splitlines()) > 1
+    assert "W&B: " in capsys.readouterr().err

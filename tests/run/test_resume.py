@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from head2head.errors import UserError
 from head2head.model.finetuner import Diverged, FineTuner
@@ -138,6 +139,21 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not(case, tmp_path, steps, c
     assert not (tmp_path / "killed/runs/.checkpoints").exists()
 
 
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """A run of six steps in two epochs, in one go."""
+    return go(tmp_path_factory.mktemp("short") / "whole", "task.train_rows=48")
+
+
+@pytest.mark.parametrize("step", range(1, 7))
+def test_killed_behind_any_step_the_weights_are_the_same(step, short, tmp_path, steps):
+    again = interrupted(tmp_path / "killed", steps, step, "task.train_rows=48")
+    weights, expected = (load_file(Path(one.folder, "model.safetensors")) for one in (again, short))
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], expected[name]) for name in weights)
+    same(again, short)
+
+
 def test_no_row_is_left_out_or_seen_twice(tmp_path, steps):
     interrupted(tmp_path, steps, 8)
     assert sorted(row for epoch, rows, _ in steps if epoch == 1 for row in rows) == list(range(80))
@@ -204,21 +220,21 @@ def test_code_of_a_head_belongs_to_what_a_checkpoint_must_fit(tmp_path, steps, m
     module = tmp_path / "my_pool.py"
     module.write_text("from head2head.model.heads.pooling import Mean\nclass MyMean(Mean):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
-    mine = "head.pool._target_=my_pool.MyMean"
-    interrupted(tmp_path / "a", steps, 3, mine)
+    mine = ["head.pool._target_=my_pool.MyMean", "trust=my_pool"]
+    interrupted(tmp_path / "a", steps, 3, *mine)
     assert capsys.readouterr().out.startswith("going on")
     edit = lambda: module.write_text(module.read_text() + "# edited\n")  # noqa: E731
-    interrupted(tmp_path / "b", steps, 3, mine, between=edit)
+    interrupted(tmp_path / "b", steps, 3, *mine, between=edit)
     assert "going on" not in capsys.readouterr().out  # a pool with other code is another run
 
 
 def test_a_run_does_not_go_on_without_the_compiler_that_it_began_with(tmp_path, steps, monkeypatch, capsys):
     def lose():
         monkeypatch.setenv("CC", "/nowhere/cc")
-        library.library.cache_clear()
+        library.attempt.cache_clear()
 
     interrupted(tmp_path, steps, 3, between=lose)
-    library.library.cache_clear()
+    library.attempt.cache_clear()
     said = capsys.readouterr()
     assert "compiled layers: no C compiler (/nowhere/cc) was found" in said.err
     assert said.out.splitlines()[-2].startswith("starting from the beginning: other code")

@@ -7,9 +7,10 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
+from head2head.model.memory import out_of_memory
 from head2head.run.configuration import compose
 from head2head.run.key import identify
-from head2head.sweep.job import failed, out_of_memory, portable
+from head2head.sweep.job import failed, portable
 from head2head.sweep.plan import Planned
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from safetensors.torch import load_file
 
 from head2head.data.conll import Conll
@@ -21,6 +21,7 @@ from head2head.run.key import build_task, held_out
 from head2head.run.record import kept_weights, write_predictions
 from head2head.run.result import read_result
 from head2head.run.run import build_trainer, quiet
+from head2head.run.stored import read_config
 from head2head.speed import apply as speed
 
 
@@ -31,11 +32,15 @@ def evaluate(
     task_name: str | None = None,
     data_dir: Path | None = None,
     output: Path | None = None,
+    trust: Sequence[str] = (),
 ) -> dict[str, float] | None:
     """Predict a split with a finished run, and score it where it has labels.
 
     Writes `predictions-<task>-<split>.parquet` into the run's folder (for a file, its name stands for the
     split), or `output`, and with labels the metrics beside it, as .json.
+
+    Args:
+        trust: packages with classes of the user's own that the run's configuration may name.
 
     Returns:
         The metrics; None where the split has no labels.
@@ -49,7 +54,7 @@ def evaluate(
     result = read_result(run)
     if result.failed:
         raise UserError(f"{run}: this run has failed ({result.failed}); there is nothing to evaluate")
-    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    config = read_config(run, trust)
     trained = held_out(config, build_task(config))
     task = chosen_task(config, trained, file, task_name, data_dir)
     name = file.stem if file else split
@@ -118,7 +123,7 @@ def chosen_task(
         if "data_dir" not in settings:
             raise UserError(f"--data-dir: task {settings['name']} has no data folder; use --input FILE")
         settings = settings | {"data_dir": str(data_dir)}
-    task = build_task({"task": settings})
+    task = build_task({"task": settings, "trust": config.get("trust")})
     task = task if task_name else held_out(config, task)
     if task.kind != trained.kind or list(task.labels) != list(trained.labels):
         raise UserError(f"task {task.name} has other labels than {trained.name}, which the run was trained on")

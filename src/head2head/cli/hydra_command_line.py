@@ -358,13 +358,17 @@ def one_line_errors(work: Callable[[], Any], kept: str = "nothing was") -> None:
     """Do the work of a verb, with the user's own modules in reach.
 
     What the user can put right is printed as `error: ...` and ends with status 1, below the lines of the traceback that
-    are in their own files, if there are any. Ctrl-C ends with 130.
+    are in their own files, if there are any. Ctrl-C ends with 130, SIGTERM with 143.
     """
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)  # at the end: a file of the user's must not hide a library
     try:
-        work()
+        with processes.ending_on_sigterm():
+            work()
+    except processes.Terminated as stop:
+        print(f"\nended by SIGTERM: {stop.kept or f'{kept} kept'}", file=sys.stderr)
+        sys.exit(stop.code)
     except BrokenPipeError:
         sys.exit(1)
     except Exception as error:

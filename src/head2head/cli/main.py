@@ -99,6 +99,9 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option(help="Where predictions go (parquet); by default the run's folder.")
     ] = None,
+    trust: Annotated[
+        list[str] | None, typer.Option(help="Package or module with classes of your own that the run was trained with.")
+    ] = None,
 ) -> None:
     """Score a finished run on another split or file, and write its predictions."""
     from head2head.cli.hydra_command_line import one_line_errors
@@ -107,7 +110,7 @@ def evaluate(
         with importing():
             from head2head.cli.evaluate import evaluate as evaluate_run
 
-        evaluate_run(run, split, input, task, data_dir, output)
+        evaluate_run(run, split, input, task, data_dir, output, trust or ())
 
     one_line_errors(work)
 
@@ -174,6 +177,29 @@ def report(
 
         given = {"reference": reference, "alpha": alpha, "margin": margin, "leave_out": leave_out or None}
         write_report(name, given, output)
+
+    one_line_errors(work)
+
+
+@app.command()
+def cache(
+    clear: Annotated[
+        list[str] | None, typer.Option(help="Clear a kind: tokenized, features, compiled, or all; may be repeated.")
+    ] = None,
+    limit: Annotated[
+        str | None, typer.Option(help="Clear what was used longest ago until the rest fits: --limit 10GB.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="The cache folder, if not $HEAD2HEAD_CACHE or ~/.cache/head2head.")
+    ] = None,
+) -> None:
+    """Show what the cache holds, and clear it; all of it is made again when it is needed."""
+    from head2head.cli.hydra_command_line import one_line_errors
+
+    def work() -> None:
+        from head2head.cli.cache import manage
+
+        manage(folder, clear or (), limit)
 
     one_line_errors(work)
 

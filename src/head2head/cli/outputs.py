@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from head2head.errors import UserError
+from head2head.files import read_yaml
 from head2head.model.checkpoint import Checkpoint, load_encoder
 from head2head.model.encoder import Encoder, NoPooler
 from head2head.model.heads.pooling import Pool
 from head2head.model.output import EncoderOutput, EncoderSpec, Needs
+from head2head.model.trusted import instantiate
 from head2head.run.configuration import compose, description, options
 
 
@@ -127,8 +127,8 @@ def build_pool(path: Path, size: int) -> Pool:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:
-            pool = instantiate(yaml.safe_load(path.read_text(encoding="utf-8")), _convert_="all")(size=size)
-        except (InstantiationException, yaml.YAMLError, TypeError, ValueError) as error:
+            pool = instantiate(read_yaml(path), _convert_="all")(size=size)
+        except (InstantiationException, UserError, TypeError, ValueError) as error:
             raise UserError(f"{path}: not a pool: {' '.join(str(error).split())}") from error
     if not isinstance(pool, Pool):
         raise UserError(

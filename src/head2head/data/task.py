@@ -17,6 +17,7 @@ from head2head.data.columns import is_unicode
 from head2head.data.folds import Cut, Fold, cut
 from head2head.data.groups import count_shared, groups_of
 from head2head.errors import UserError, did_you_mean, enumerated, quoted, shortened
+from head2head.files import check_name
 
 if TYPE_CHECKING:  # importing datasets takes a second that `plan=true` and `--help` need not wait for
     from datasets import Dataset
@@ -71,6 +72,7 @@ class Task(ABC):
         Raises:
             UserError: one that cannot be.
         """
+        check_name(self.name, "task.name")
         self.metrics, self.labels = listed("metrics", self.metrics), listed("labels", self.labels)
         # The seed is only there for generated tasks.
         settings = (("max_length", self.max_length, 3), ("data_seed", getattr(self, "data_seed", 0), 0))

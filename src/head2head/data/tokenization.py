@@ -12,9 +12,8 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from head2head.errors import UserError
+from head2head.files import cannot_be_written, checksum, clear_abandoned, known_checksum, write_atomically
 
-# Arrow closes a stream with this mark, and takes a file that broke off before it for a shorter one.
-END_OF_STREAM = bytes.fromhex("ffffffff00000000")
 VERSION = 1  # raise when the columns or their meaning change: cached files carry it in their name
 
 
@@ -77,9 +76,11 @@ def tokenize(
         function, source = sentences, texts_of_pairs(dataset) if apart else dataset
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        if cached.exists() and not is_whole(cached):
-            cached.unlink()
-        return source.map(
+        clear_abandoned(cache_dir, "tmp*")
+        whole = is_whole(cached)
+        if not whole:
+            cached.unlink(missing_ok=True)
+        tokenized = source.map(
             function,
             batched=True,
             fn_kwargs=arguments,
@@ -88,15 +89,31 @@ def tokenize(
             new_fingerprint=name,
             desc=f"tokenizing {description}",
         )
+        if not whole:
+            write_note(cached)
+        return tokenized
     except OSError as error:
-        raise UserError(f"cache_dir: {cache_dir} cannot be written: {error.strerror or error}") from error
+        raise cannot_be_written(f"cache_dir: {cache_dir}", error) from error
 
 
 def is_whole(path: Path) -> bool:
-    """Whether an Arrow stream was written to its end."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - len(END_OF_STREAM)))
-        return file.read() == END_OF_STREAM
+    """Whether a file is there as it was written, by the checksum in the note beside it."""
+    try:
+        note = json.loads(note_of(path).read_text(encoding="utf-8"))
+        return note["bytes"] == path.stat().st_size and note["xxh3"] == known_checksum(path)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return False
+
+
+def write_note(path: Path) -> None:
+    """Note what a file is like that is whole now."""
+    note = {"bytes": path.stat().st_size, "xxh3": checksum(path)}
+    write_atomically(note_of(path), json.dumps(note) + "\n")
+
+
+def note_of(path: Path) -> Path:
+    """The note beside a file: its size and checksum."""
+    return path.with_suffix(".json")
 
 
 def sentences(rows: dict[str, list], tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, list]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import math
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,21 +16,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import xxhash
 from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm import tqdm
 
 from head2head.data.batching import EvaluationBatches, Step, TokenizedRows, spans
 from head2head.data.datamodule import Split
-from head2head.errors import UserError
-from head2head.files import write_atomically
+from head2head.files import cannot_be_written, checksum, known_checksum, shown_bytes, write_atomically
 from head2head.frozen.head_parts import FeatureSpec, Make, Unit
 from head2head.model.encoder import Encoder
 from head2head.speed.allocator import give_back_freed_memory
 
 VERSION = 1  # raise when the arrays or their meaning change: cached ones carry it in their name
-BLOCK = 1 << 24  # bytes read at a time to check a file
+LARGE = 10**8  # bytes of features that are told beforehand, in a line of their own
 
 
 @dataclass(frozen=True)
@@ -90,10 +88,8 @@ class Store:
             return Features({spec: torch.from_numpy(self._mapped(spec)) for spec in wanted})
         except OSError as error:
             size = sum(self._bytes(spec) for spec in wanted)
-            raise UserError(
-                f"cache_dir: {self.folder} cannot take {shown_bytes(size)} of features: {error.strerror or error}; "
-                "give another cache_dir, or speed=exact to do without"
-            ) from error
+            told = cannot_be_written(f"cache_dir: {shown_bytes(size)} of features in {self.folder}", error)
+            raise type(told)(f"{told}; or give another cache_dir, or speed=exact to do without") from error
 
     def shape(self, spec: FeatureSpec) -> tuple[int, int]:
         """Shape of a spec's array."""
@@ -151,6 +147,10 @@ class Store:
         """The arrays, filled by one pass of the encoder over the split."""
         rows = self.rows
         size = sum(self._bytes(spec) for spec in missing)
+        if size >= LARGE:
+            free = shown_bytes(shutil.disk_usage(self.folder).free)
+            told = f"features of {self.name}, {len(rows)} rows: {shown_bytes(size)} in {self.folder}"
+            print(f"{told}, where {free} are free", file=sys.stderr, flush=True)
         arrays = {spec: self._new(spec) for spec in missing}
         units = {spec.unit for spec in missing}
         places = {unit: places_of(rows, unit) for unit in units}
@@ -238,32 +238,3 @@ def padded(array: Tensor, mask: Tensor, places: Tensor) -> Tensor:
     out = array.new_zeros(*mask.shape, array.shape[-1])
     out[mask] = array.index_select(0, places)
     return out
-
-
-def known_checksum(path: Path) -> str:
-    """The file's checksum, computed once in a process for as long as its size and time of modification stay."""
-    status = path.stat()
-    return _checksum(path, status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=1024)
-def _checksum(path: Path, _size: int, _modified: int) -> str:
-    return checksum(path)
-
-
-def checksum(path: Path) -> str:
-    """XXH3 of a file: ten times as fast as a disk reads."""
-    digest = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def shown_bytes(size: float) -> str:
-    """A size as people read it."""
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"

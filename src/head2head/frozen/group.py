@@ -14,7 +14,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import yaml
-from hydra.utils import instantiate
 from torch import nn
 from tqdm import tqdm
 
@@ -28,6 +27,7 @@ from head2head.frozen.head_parts import FeatureSpec, Make, trainable_head
 from head2head.frozen.progress import Progress
 from head2head.frozen.solving import check_solvable, solve_run
 from head2head.frozen.training import train
+from head2head.model import trusted
 from head2head.model.build import (
     build_data,
     build_head,
@@ -275,7 +275,7 @@ def written(
         result.folder, result.together = str(folder), group.size
         result.solution = one.solution.record() if one.solution else None
         result.converged = one.converged
-        extra = instantiate(config["logger"]) if config["logger"] else None
+        extra = trusted.instantiate(config["logger"], config.get("trust")) if config["logger"] else None
         spent = sum(one.seconds.values()) + group.before
         try:
             with open_loggers(extra, folder, identity, config) as loggers:

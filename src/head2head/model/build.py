@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 
 from head2head.data.datamodule import DataModule
 from head2head.data.task import Task
@@ -18,6 +17,7 @@ from head2head.model.exact import ExactSettings, is_exact
 from head2head.model.finetuner import FineTuner, Targets
 from head2head.model.heads import Comparison, Cosine, Differences, SentenceHead, Similarity, TokenHead
 from head2head.model.optimizer import OptimizerSettings
+from head2head.model.trusted import instantiate
 from head2head.seeds import seeded
 
 
@@ -60,10 +60,10 @@ def build_head(
         labels: their names, for a classifier of words that makes use of them.
 
     Raises:
-        UserError: its parts do not fit together.
+        UserError: its parts do not fit together, or may not be built.
     """
     try:
-        build = instantiate(config["head"], _partial_=True, _convert_="all")
+        build = instantiate(config["head"], config.get("trust"), _partial_=True, _convert_="all")
     except InstantiationException as error:
         raise UserError(f"head: {' '.join(str(error).split())}") from error
     pairs: dict[str, Any] = {} if compare is Comparison else {"compare": compare}

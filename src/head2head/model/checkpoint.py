@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
@@ -23,6 +24,11 @@ from head2head.model.output import EncoderSpec, Needs
 from head2head.model.packages import PACKAGES
 
 HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[\w.-]+)?", re.ASCII)
+
+# Checkpoints are strangers': a folder's own Python files (`auto_map`) are never imported, and nobody is asked whether
+# they should be; a pickle may hold tensors alone. Where there are safetensors, transformers takes these.
+NO_CODE = {"trust_remote_code": False}
+ONLY_TENSORS = {"weights_only": True}
 
 # What an encoder with random weights must say of itself; the rest is as in BertConfig.
 SIZES = frozenset({"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"})
@@ -148,9 +154,9 @@ class Checkpoint:
         transformers_logging.disable_progress_bar()  # of reading weights, over before it can be read
         path = self.path()
         try:
-            return loader(path, revision=None if Path(path).is_dir() else self.revision, **options)
-        except (OSError, ValueError, ImportError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0]
+            return loader(path, revision=None if Path(path).is_dir() else self.revision, **NO_CODE, **options)
+        except (OSError, ValueError, ImportError, SafetensorError, UnpicklingError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             if Path(path).is_dir():
                 raise UserError(
                     f"encoder.name={self.name}: not a model that transformers can load: {reason}"
@@ -191,6 +197,7 @@ def load_encoder(
         "dtype": torch.float32,
         "attn_implementation": attention,
         "output_loading_info": True,
+        **ONLY_TENSORS,
     }
     found = checkpoint.model_config()
     options |= checkpoint.dropouts(found)

@@ -54,6 +54,7 @@ class FineTuner(pl.LightningModule):
     Attributes:
         history: for each validation: epoch, step, and metrics by split.
         logits: split -> (N, C) float32 of the last validation; NaN for a word that has no word piece.
+        batch_shape: (B, T) of the batch that was computed last; None before the first.
         losses: mean training loss of each epoch, over its labels.
     """
 
@@ -75,6 +76,7 @@ class FineTuner(pl.LightningModule):
         self.logits: dict[str, np.ndarray] = {}
         self.tokens_seen = 0
         self.validation_seconds = 0.0
+        self.batch_shape: tuple[int, ...] | None = None
         self.losses: list[float] = []
         self._epoch_loss: Tensor | float = 0.0  # summed over this process's labels
         self._epoch_labels = 0  # of all processes
@@ -83,6 +85,7 @@ class FineTuner(pl.LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, C) logits, or (B, W, C) from a token head."""
+        self.batch_shape = tuple(batch.input_ids.shape)
         output = self.encoder(
             batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.special_tokens_mask, batch.states
         )

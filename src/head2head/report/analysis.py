@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from head2head.errors import UserError, did_you_mean
+from head2head.files import read_yaml
 from head2head.report import summary
 from head2head.report.evidence import gather
 from head2head.report.labels import SEPARATOR
@@ -188,12 +188,7 @@ def options_of(experiment: Path, given: Mapping[str, Any]) -> Options:
         UserError: the file says what is no option.
     """
     path = experiment / OPTIONS
-    kept: Any = {}
-    if path.is_file():
-        try:
-            kept = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: not yaml: {str(error).splitlines()[0]}") from None
+    kept: Any = (read_yaml(path) or {}) if path.is_file() else {}
     known = list(Options.__dataclass_fields__)
     if not isinstance(kept, dict) or (unknown := sorted(map(str, set(kept) - set(known)))):
         what = "settings expected" if not isinstance(kept, dict) else f"unknown option {unknown[0]!r}"

@@ -16,7 +16,7 @@ from head2head.run.own_code import source_of
 NOT_IN_KEY = frozenset(
     {
         *("output_dir", "cache_dir", "data_dir", "threads", "workers", "logger", "save_model", "profile"),
-        *("experiment", "plan", "early_terminate", "checkpoint_minutes"),
+        *("experiment", "plan", "early_terminate", "checkpoint_minutes", "trust"),
     }
 )
 # Lightning's: what is shown, and where a run computes, which is part of its stream.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,14 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from head2head.errors import UserError, did_you_mean
+from head2head.files import CONFIGS, read_yaml
 from head2head.run.hints import hint
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
     from omegaconf import DictConfig
-
-_PACKAGED = Path(__file__).parents[1] / "configs"
-CONFIGS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[3] / "configs"
 
 
 # Settings of earlier versions, and what to write instead.
@@ -165,8 +164,19 @@ def refuse_several_devices(config: dict[str, Any]) -> None:
 
 
 def search_path() -> list[str]:
-    """The override that puts the user's own `configs/` on Hydra's search path."""
+    """The override that puts the user's own `configs/` on Hydra's search path.
+
+    Raises:
+        UserError: one of the files there is no yaml, or stands for more than a configuration ever does.
+    """
+    for path in (path for folder in folders()[1:] for path in sorted(folder.rglob("*.yaml"))):
+        _check_yaml(path, path.stat().st_mtime_ns)
     return [f"hydra.searchpath=['file://{folder}']" for folder in folders()[1:]]
+
+
+@functools.cache
+def _check_yaml(path: Path, modified: int) -> None:  # noqa: ARG001 (a file that has changed is read again)
+    read_yaml(path)
 
 
 def check_names(overrides: Sequence[str], several: bool = False) -> None:

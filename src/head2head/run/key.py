@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 
 from head2head.data.folds import Fold
 from head2head.data.task import Task
 from head2head.errors import UserError
-from head2head.files import sha256
+from head2head.files import check_name, sha256
+from head2head.model import trusted
 from head2head.model.exact import is_exact
 from head2head.run.canonical import canonical, class_of, without
 from head2head.run.label import SOLVED, head_label
@@ -53,10 +53,12 @@ def identify(config: dict[str, Any], task: Task | None = None) -> Identity:
         task: that of the configuration, where it has been built before.
 
     Raises:
-        UserError: the head does not fit the task, or the data are not there.
+        UserError: the head does not fit the task, the data are not there, or something is named that may not be built.
     """
     check_numbers(config)
     check_secrets(config)
+    for part in ("head", "task", "logger"):  # before the key, which looks for their source
+        trusted.check(config[part], config.get("trust"))
     task = held_out(config, task or build_task(config))
     check_pairing(config, task)
     check_layers(config)
@@ -68,7 +70,7 @@ def identify(config: dict[str, Any], task: Task | None = None) -> Identity:
 
 
 def check_numbers(config: dict[str, Any]) -> None:
-    """Check the numbers, switches and folders of the configuration's top level.
+    """Check the numbers, switches, names and folders of the configuration's top level.
 
     Raises:
         UserError: one is none, or too small.
@@ -82,6 +84,8 @@ def check_numbers(config: dict[str, Any]) -> None:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise UserError(f"{name}={value}: a whole number, {least} or above")
+    if config["experiment"] is not None:
+        check_name(str(config["experiment"]), "experiment")
     check_fold(config)
     minutes = config["checkpoint_minutes"]
     if minutes is not None and (not isinstance(minutes, (int, float)) or isinstance(minutes, bool) or not minutes > 0):
@@ -131,7 +135,7 @@ def build_task(config: dict[str, Any]) -> Task:
     if settings.get("data_dir") == "":  # HEAD2HEAD_DATA= is as good as none
         settings = settings | {"data_dir": None}
     try:
-        return instantiate(settings, _convert_="all")
+        return trusted.instantiate(settings, config.get("trust"), _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
-import yaml
-
+from head2head.files import read_yaml
 from head2head.run.configuration import options
 
 
 @functools.cache
 def _parts(group: str) -> dict[str, dict[str, Any]]:
-    return {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in options(group).items()}
+    return {name: read_yaml(path) for name, path in options(group).items()}
 
 
 SOLVED = "-exact"  # after the label of a head whose classifier is solved
@@ -32,7 +32,8 @@ def head_label(head: dict[str, Any]) -> str:
     classifier = _part_label("head/classifier", head["classifier"])
     own = {name: head[name] for name in ("subword", "dropout") if head.get(name) not in (None, "first")}
     label = "-".join([layers] * (layers != "last") + [middle] + [classifier] * (classifier != "linear"))
-    return label + "".join(f"-{name}_{_shown(value)}" for name, value in own.items())
+    label += "".join(f"-{name}_{_shown(value)}" for name, value in own.items())
+    return re.sub(r"[/\\\x00-\x1f]", "_", label)  # a setting may be a path; a label is a folder's name
 
 
 def _part_label(group: str, part: dict[str, Any]) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 
 from head2head.errors import UserError
 from head2head.run.key import Identity
+
+PATIENCE = 60.0  # seconds for W&B to answer at a run's beginning, or to take the rest at its end
+SEND_LATER = "send it later with: wandb sync {}/wandb/offline-run-*"
 
 
 @contextlib.contextmanager
@@ -45,7 +50,11 @@ def finish_wandb(loggers: Sequence[Logger], status: int) -> None:
     if any(type(logger).__name__ == "WandbLogger" for logger in loggers):
         import wandb as client
 
-        client.finish(exit_code=status)
+        try:
+            client.finish(exit_code=status)
+        except Exception as error:
+            reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+            print(f"W&B: not all was sent ({reason}); the run's own files are whole", file=sys.stderr, flush=True)
 
 
 def tensorboard(folder: Path, **run: Any) -> Logger:  # noqa: ARG001
@@ -86,28 +95,75 @@ def wandb(
 
     reason = "offline=true" if offline else None if offline is False else unreachable()
     if reason:
-        print(f"W&B: offline ({reason}); send it later with: wandb sync {folder}/wandb/offline-run-*", flush=True)
+        print(f"W&B: offline ({reason}); {SEND_LATER.format(folder)}", flush=True)
     before = os.environ.get("WANDB_MODE")
     own = [name for name in (config["experiment"], identity.task.name, identity.head) if name]
-    logger = WandbLogger(
-        project=project,
-        entity=entity,
-        name=name or f"{identity.task.name}/{identity.head}/{identity.seed}",
-        group=group,
-        tags=[tag[:64] for tag in dict.fromkeys([*own, *tags])],  # W&B takes no longer ones
-        job_type=job_type,
-        save_dir=folder,
-        offline=bool(reason),
-        mode="offline" if reason else "disabled" if before == "disabled" else "online",
-        settings=client.Settings(silent=True),
-    )
-    logger.experiment.config.update({"resolved": config, "key": identity.key})
+
+    def opened(reason: str | None) -> Logger:
+        logger = WandbLogger(
+            project=project,
+            entity=entity,
+            name=name or f"{identity.task.name}/{identity.head}/{identity.seed}",
+            group=group,
+            tags=[tag[:64] for tag in dict.fromkeys([*own, *tags])],  # W&B takes no longer ones
+            job_type=job_type,
+            save_dir=folder,
+            offline=bool(reason),
+            mode="offline" if reason else "disabled" if before == "disabled" else "online",
+            settings=client.Settings(silent=True, init_timeout=patience("INIT"), finish_timeout=patience("FINISH")),
+        )
+        logger.experiment.config.update({"resolved": config, "key": identity.key})
+        return logger
+
+    try:
+        logger = opened(reason)
+    except client.errors.AuthenticationError as error:
+        raise UserError(
+            f"W&B refuses the login: {' '.join(str(error).split())[:200]}; log in with: wandb login"
+        ) from error
+    except (client.errors.CommError, TimeoutError) as error:
+        if reason:
+            raise
+        print(f"W&B: offline ({' '.join(str(error).split())[:200]}); {SEND_LATER.format(folder)}", flush=True)
+        client.teardown()  # what is left of the attempt
+        logger = opened("it does not answer")
+    tolerate_losing(logger)
     # Lightning sets WANDB_MODE for an offline run and leaves it: the next run would be offline because of that.
     if before is None:
         os.environ.pop("WANDB_MODE", None)
     else:
         os.environ["WANDB_MODE"] = before
     return logger
+
+
+def patience(what: str) -> float:
+    """Seconds to wait for W&B to begin or to end a run; its own variables WANDB_INIT_TIMEOUT and WANDB_FINISH_TIMEOUT
+    decide where they are set."""
+    return float(os.environ.get(f"WANDB_{what}_TIMEOUT", PATIENCE))
+
+
+def tolerate_losing(logger: Logger) -> None:
+    """Let a run go on without W&B when W&B's process or connection dies on the way. What came until then is on disk."""
+    lost = False
+
+    def guarded(method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal lost
+            if lost:
+                return None
+            try:
+                return method(*arguments, **named)
+            except Exception as error:
+                lost = True
+                reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+                print(f"W&B: lost ({reason}); the run goes on, metrics.csv has its curves", file=sys.stderr, flush=True)
+                return None
+
+        return call
+
+    for name in ("log_metrics", "log_hyperparams", "save", "finalize"):
+        setattr(logger, name, guarded(getattr(logger, name)))
 
 
 def unreachable() -> str | None:

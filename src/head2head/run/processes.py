@@ -1,11 +1,14 @@
-"""Whether the process that left a file behind still lives."""
+"""Processes: whether the one that left a file behind still lives, and how this one ends when it is told to."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import os
+import signal
 import socket
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,3 +71,50 @@ def born(pid: int) -> float:
         return float("-inf") if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
     except psutil.NoSuchProcess:
         return float("-inf")
+
+
+class Terminated(SystemExit):
+    """The system has told this process to end, by SIGTERM.
+
+    kept: what is there of its work; None where whoever catches it knows better.
+    """
+
+    STATUS = 128 + signal.SIGTERM  # as of a process that the signal has ended, by a shell's count
+
+    def __init__(self, kept: str | None = None):
+        super().__init__(self.STATUS)
+        self.kept = kept
+
+
+_behind_step = False
+
+
+def end_behind_step(wait: bool) -> None:
+    """Whether SIGTERM lets the training go on to the end of its step, where a checkpoint can be written; Lightning then
+    ends it."""
+    global _behind_step
+    _behind_step = wait
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM raise Terminated in this process, so that all is tidied on the way out."""
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+@contextlib.contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """The same while a block runs; nothing outside of the main thread, which alone hears signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    end_on_sigterm()
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _terminate(_signum: int, _frame: object) -> None:
+    if not _behind_step:
+        raise Terminated

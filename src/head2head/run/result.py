@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from head2head.errors import UserError
-from head2head.files import write_atomically
+from head2head.files import NO_ROOM, cannot_be_written, check_name, write_atomically
 from head2head.run import processes
 
 VERSION = 3  # raise when training changes meaning: no run is then taken for one of before
@@ -112,11 +112,32 @@ def read_result(folder: Path) -> Result:
     """
     path = folder / "result.json"
     try:
-        return Result(**json.loads(path.read_text(encoding="utf-8")))
+        return checked(Result(**json.loads(path.read_text(encoding="utf-8"))))
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{folder}: not the folder of a finished run (it has no result.json)") from None
-    except (json.JSONDecodeError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:  # ValueError: neither JSON nor UTF-8
         raise UserError(f"{path}: not a result of this version of head2head: {error}") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def checked(result: Result) -> Result:
+    """A result whose fields can be relied on, whoever has written them: names are names, and end up in no path.
+
+    Raises:
+        ValueError: they cannot be.
+        UserError: task or head is no name.
+    """
+    for name in ("key", "task", "head", "metric", "split"):
+        if not isinstance(getattr(result, name), str):
+            raise ValueError(f"{name} is no text")
+    for name in ("task", "head"):
+        check_name(getattr(result, name), name)
+    if not isinstance(result.seed, int) or not isinstance(result.config, dict):
+        raise ValueError("seed or config is of the wrong type")
+    if result.failed is None and not isinstance(result.score, (int, float)):
+        raise ValueError("it has neither a score nor a reason for having none")
+    return result
 
 
 @contextlib.contextmanager
@@ -128,6 +149,7 @@ def run_folder(parent: Path, name: str) -> Iterator[Path]:
 
     Raises:
         UserError: it cannot be written to.
+        Unwritable: the disk is full, now or before the block has ended.
     """
     made: list[Path] = []
     try:
@@ -142,9 +164,13 @@ def run_folder(parent: Path, name: str) -> Iterator[Path]:
         write_atomically(folder / "config.yaml", "")  # a folder can be made on a disk that is full
     except OSError as error:
         _remove(made)
-        raise UserError(f"output_dir: {parent / name} cannot be written: {error.strerror}") from None
+        raise cannot_be_written(f"output_dir: {parent / name}", error) from None
     try:
         yield folder
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise cannot_be_written(f"output_dir: {folder}", error) from error
     finally:
         (folder / OWNER).unlink(missing_ok=True)
         if not (folder / "result.json").exists():

@@ -18,7 +18,8 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
-from head2head.errors import UserError
+from head2head.files import cannot_be_written
+from head2head.run import processes
 from head2head.run.record import Parts
 from head2head.speed.cpu import library
 
@@ -86,6 +87,15 @@ class Resume(pl.Callback):
         """Seconds of training and validation so far, those up to the checkpoint included."""
         return self.seconds + time.perf_counter() - self._started
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        processes.end_behind_step(True)  # from here on Lightning ends the training, behind a step or in a validation
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        processes.end_behind_step(False)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        processes.end_behind_step(False)
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._started = self._last = time.perf_counter()
         # The curves so far went with the folder of the run that was killed.
@@ -114,6 +124,12 @@ class Resume(pl.Callback):
     ) -> None:
         self.seconds, self._curves = checkpoint["run"]["seconds"], checkpoint["run"]["curves"]
 
+    def kept(self) -> str:
+        """What is there of a run that was told to end."""
+        if self.minutes is None or not self.path.exists():
+            return "nothing was kept"
+        return f"its checkpoint was kept, and the same command goes on from it ({self.path})"
+
     def remove(self) -> None:
         """Take the checkpoint away: the run has come to its end."""
         for path in [self.path, *self.path.parent.glob(f".{self.path.name}.*")]:
@@ -136,7 +152,7 @@ class CheckpointFile(TorchCheckpointIO):
                 os.fsync(file.fileno())
             part.replace(path)
         except (OSError, RuntimeError) as error:  # torch's, when a disk is full
-            raise UserError(f"checkpoint_minutes: {path} cannot be written: {str(error).splitlines()[0]}") from error
+            raise cannot_be_written(f"checkpoint_minutes: {path}", error) from error
         finally:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)

@@ -13,11 +13,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import yaml
-from hydra.utils import instantiate
 from pytorch_lightning.callbacks import ProgressBar
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from head2head.errors import UserError
+from head2head.model import memory, trusted
 from head2head.model.build import build_data, build_model, set_label_range, targets_of
 from head2head.model.finetuner import Diverged
 from head2head.run import processes
@@ -65,7 +65,7 @@ def run(config: dict[str, Any], overrides: Sequence[str] = (), callbacks: Sequen
         )
         result = blank_result(config, overrides, identity, parts, trainer.strategy.root_device)
         result.folder = str(folder)
-        extra = instantiate(config["logger"]) if config["logger"] else None
+        extra = trusted.instantiate(config["logger"], config.get("trust")) if config["logger"] else None
         with open_loggers(extra, folder, identity, config) as loggers:
             trainer.loggers = loggers
             if config["profile"]:
@@ -197,16 +197,24 @@ def fit(trainer: pl.Trainer, parts: Parts, resume: Resume, fast: bool) -> dict[s
     checkpoint.
 
     Raises:
-        UserError: what a callback needs cannot be had.
+        UserError: what a callback needs cannot be had, or memory has run out.
         Diverged: losses or outputs are not finite.
+        Terminated: the system has told the process to end.
     """
     if parts.model.untrained(trainer.max_epochs):
         trainer.validate(parts.model, datamodule=parts.data, verbose=False)
         return {"train": 0.0, "validation": parts.model.validation_seconds}
     pieces = torch.from_numpy(parts.data.word_pieces())
     own = processes.is_own()
-    with speed.training(parts.model.encoder, pieces, trainer.strategy.root_device, fast, own):
-        trainer.fit(parts.model, datamodule=parts.data, ckpt_path=resume.find(trainer, parts))
+    model, device = parts.model, trainer.strategy.root_device
+    with (
+        speed.training(model.encoder, pieces, device, fast, own),
+        memory.told(device, lambda: model.batch_shape, lambda: model.training),
+    ):
+        try:
+            trainer.fit(parts.model, datamodule=parts.data, ckpt_path=resume.find(trainer, parts))
+        except SIGTERMException:
+            raise processes.Terminated(resume.kept()) from None
         history = parts.model.history
         if not history or history[-1]["step"] != trainer.global_step:
             trainer.validate(parts.model, datamodule=parts.data, verbose=False)

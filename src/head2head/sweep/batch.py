@@ -7,9 +7,11 @@ the jobs where it is called. In a process of its own all that cannot hurt the sw
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -19,6 +21,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import psutil
+
+from head2head.run import processes
 
 # Not spawned: a launcher and its Hydra context are not made to be sent. Torch is not loaded here yet.
 PROCESSES = multiprocessing.get_context("fork")
@@ -54,7 +58,7 @@ class Batch:
 
 
 def _work(launch: Launch, runs: Sequence[Sequence[str]], first: int, log: Path, parent: int) -> None:
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    processes.end_on_sigterm()  # claims and half-written folders are tidied on the way out
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     with log.open("a", buffering=1, encoding="utf-8") as file:
         for stream in (1, 2):
@@ -65,16 +69,29 @@ def _work(launch: Launch, runs: Sequence[Sequence[str]], first: int, log: Path, 
                 # What was raised outside the run itself, such as data that one machine lacks: nobody else says it.
                 if isinstance(error := getattr(ended, "_return_value", None), Exception):
                     traceback.print_exception(error)
-        except KeyboardInterrupt:
-            _leave_nothing(130)
-        except SystemExit:
-            _leave_nothing(1)
+        except (KeyboardInterrupt, SystemExit) as stop:
+            cancel_queued()
+            _leave_nothing(130 if isinstance(stop, KeyboardInterrupt) else 1)
         except BaseException:
             traceback.print_exc()
             _leave_nothing(1)
         if (wandb := sys.modules.get("wandb")) is not None:
             wandb.teardown()  # writes what it still has; Python would do so, but not at the end of a forked process
         _leave_nothing(0)
+
+
+def cancel_queued() -> None:
+    """Take back what SLURM has of this process's jobs, queued or running: nobody waits for them any more."""
+    submitit = sys.modules.get("submitit")
+    if submitit is None:
+        return
+    # The launcher keeps its jobs to itself.
+    jobs = [found for found in gc.get_objects() if isinstance(found, submitit.SlurmJob)]
+    numbers = sorted({job.job_id.partition("_")[0] for job in jobs if not job.paths.result_pickle.exists()})
+    if numbers:
+        print(f"scancel {' '.join(numbers)}", flush=True)
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(["scancel", *numbers], timeout=30, check=False)
 
 
 def _leave_nothing(status: int) -> NoReturn:
@@ -86,11 +103,6 @@ def _leave_nothing(status: int) -> NoReturn:
             if "wandb" not in child.name():
                 child.terminate()
     os._exit(status)
-
-
-def _on_sigterm(signum: int, _frame: object) -> None:
-    """Claims and half-written folders are tidied on the way out."""
-    raise SystemExit(128 + signum)
 
 
 def _end_with(parent: int) -> None:

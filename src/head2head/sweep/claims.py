@@ -1,7 +1,9 @@
 """Who is working on which run: a file a run, in a folder that all machines of a sweep share.
 
 A claim is alive while its worker is: the worker touches the file every few seconds. On the worker's own
-machine a dead process is noticed at once, elsewhere when the file has not been touched for a minute.
+machine a dead process is noticed at once, elsewhere when the file has not been touched for a minute, by the
+clock of the folder's disk. A file that was touched in that clock's future, by a machine whose clock is ahead,
+is watched instead: it is dead when a minute has gone by here without a touch.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ class Claim:
     sweep: identifier of the sweep that started the worker.
     host, pid, born: the worker's process.
     lost: why the worker gave the run up without a result; None while it works.
+    since: when it was made, by that machine's clock; for people.
     """
 
     key: str
@@ -41,6 +44,13 @@ class Claim:
     pid: int
     born: float
     lost: str | None = None
+    since: float = 0.0
+
+    @property
+    def told(self) -> str:
+        """Who has it, since when."""
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since)) if self.since else "an unknown time"
+        return f"process {self.pid} on {self.host.partition(' ')[0]} since {when} (that machine's clock)"
 
 
 def folder(output_dir: Path) -> Path:
@@ -61,7 +71,7 @@ def take(place: Path, key: str, sweep: str) -> bool:
         held = read(path)
         if held is not None and alive(held, path):
             return False
-        _write(path, Claim(key, sweep, **asdict(processes.this())))
+        _write(path, Claim(key, sweep, **asdict(processes.this()), since=time.time()))
     return True
 
 
@@ -124,8 +134,23 @@ def alive(
     if lives is not None:
         return lives
     with contextlib.suppress(FileNotFoundError):
-        return _now(path.parent) - path.stat().st_mtime < STALE
+        touched = path.stat().st_mtime
+        age = _now(path.parent) - touched
+        return age < STALE if age > -BEAT else _watched(path, touched)
     return False
+
+
+_touches: dict[Path, tuple[float, float]] = {}  # of claims from the future: last touch, and when it was seen here
+
+
+def _watched(path: Path, touched: float) -> bool:
+    """Whether the file was touched in the last minute, by this process's own clock, since it was first looked at."""
+    now = time.monotonic()
+    before, seen = _touches.get(path, (None, now))
+    if before != touched:
+        seen = now
+    _touches[path] = (touched, seen)
+    return now - seen < STALE
 
 
 def _now(place: Path) -> float:

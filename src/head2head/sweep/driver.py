@@ -7,6 +7,7 @@ living process claims it; what a launcher returns or raises is not looked at.
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 import uuid
 from collections import Counter
@@ -25,6 +26,7 @@ from head2head.sweep.jobs import jobs, overrides_of
 from head2head.sweep.plan import Planned, find
 
 POLL = 0.5  # seconds
+TOLD = 5  # runs in other hands whose holders are named
 LOSSES = 2  # workers that a run may take down before it is run alone
 
 
@@ -52,6 +54,7 @@ class Driver:
     stopped_too: bool = False
     losses: Counter[str] = field(default_factory=Counter)
     _jobs: int = 0
+    _told: dict[str, claims.Claim] = field(default_factory=dict)
 
     def run(self, runs: Sequence[Planned]) -> dict[str, Result]:
         """Bring all runs to an end. Returns their results by key.
@@ -68,7 +71,8 @@ class Driver:
                 idle = 0 if started else idle + 1
                 if idle == 2:
                     raise UserError(f"hydra/launcher started no run; it says: {last_words(self.log)} ({self.log})")
-            elif state.running:  # in other hands
+            elif state.running:
+                self.tell_holders(state.running)
                 time.sleep(POLL)
             else:
                 return self.results_file.read()
@@ -90,6 +94,14 @@ class Driver:
         state = State(results, running, waiting, alive)
         self.display.show(state)
         return state
+
+    def tell_holders(self, running: Sequence[Planned]) -> None:
+        """Say, once for each, who has a run that this sweep is waiting for."""
+        for run in running[:TOLD]:
+            claim = claims.read(claims.folder(self.output_dir) / run.key)
+            if claim is not None and self._told.get(run.key) != claim:
+                self._told[run.key] = claim
+                print(f"waiting: {run.label} is held by {claim.told}", file=sys.stderr, flush=True)
 
     def next_batch(self, left: Sequence[Planned]) -> list[Planned]:
         """What to launch: all that may share a machine; then, one by one, what took workers down."""

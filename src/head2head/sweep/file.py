@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from head2head.errors import UserError, did_you_mean
-from head2head.files import numbered_lines
+from head2head.files import read_yaml
 from head2head.sweep.distributions import Choice, Parameter
 from head2head.sweep.hyperband import HyperbandBands
 from head2head.sweep.hyperband import parse as parse_hyperband
@@ -21,6 +19,8 @@ from head2head.sweep.parameters import flatten, parameter
 KEYS = frozenset(
     "program method metric parameters command run_cap early_terminate name description project entity".split()
 )
+# What decides over code that is run: whoever starts a sweep types it, and a file from elsewhere cannot.
+TYPED_ONLY = frozenset({"hydra", "trust"})
 METHODS = ("grid", "random", "bayes")
 ARGUMENTS = "${args_no_hyphens}"  # in `command`, where agents put the parameters
 
@@ -51,13 +51,9 @@ def read(path: Path) -> SweepFile:
     Raises:
         UserError: it is not as W&B documents sweep files, or cannot drive train.py.
     """
-    try:
-        content = yaml.safe_load("\n".join(line for _, line in numbered_lines(path)))
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        problem = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise UserError(f"{place}: not yaml: {problem}") from None
+    content = read_yaml(path)
+    if content is None:
+        raise UserError(f"{path}: the file is empty")
     try:
         return _parse(path, content)
     except UserError as error:
@@ -98,6 +94,9 @@ def _parse(path: Path, content: Any) -> SweepFile:
     metric, maximize = _metric(content.get("metric"))
     parameters = _parameters(content.get("parameters"), method)
     settings = _settings(content["command"], program) if "command" in content else ()
+    for name in [*parameters, *(text.partition("=")[0] for text in settings)]:
+        if re.split(r"[./@]", name.lstrip("+~"))[0] in TYPED_ONLY:
+            raise UserError(f"{name}: is given on the command line alone")
     if both := sorted({text.partition("=")[0] for text in settings} & set(parameters)):
         raise UserError(f"command: {both[0]} is among the parameters, too; take it out of one")
     hyperband = _hyperband(content.get("early_terminate"))

@@ -15,7 +15,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-from head2head.errors import UserError
+from head2head.errors import Unwritable, UserError
 from head2head.experiments import ResultsFile, results_file
 from head2head.run import processes
 from head2head.run.canonical import NOT_IN_KEY, canonical
@@ -142,12 +142,15 @@ def attempts(runs: Sequence[Run]) -> Iterator[tuple[Run, Result | str]]:
 
     Raises:
         SystemExit: the GPU is lost to this process; the runs should be tried again in another one.
+        Unwritable: a disk is full.
     """
     left = list(runs)
     try:
         for run, outcome in outcomes(runs):
             left.remove(run)
             yield run, as_result(run, outcome)
+    except Unwritable:  # nobody's fault; the runs are to be done when there is room
+        raise
     except Exception as error:
         for run in left:
             told = as_result(run, error, len(left))
@@ -173,13 +176,20 @@ def as_result(run: Run, outcome: Result | Exception, together: int = 1) -> Resul
 
     Raises:
         SystemExit: the GPU is lost to this process.
+        Unwritable: a disk is full, which is not the run's fault.
     """
     from head2head.model.finetuner import Diverged
+    from head2head.model.memory import OutOfMemory, out_of_memory
 
     if isinstance(outcome, Result):
         return outcome
     if isinstance(outcome, Diverged):
         return find(run.planned) or failed(run.settings, run.planned, str(outcome))
+    if isinstance(outcome, OutOfMemory):
+        print(f"error: {run.planned.label}: {outcome}", file=sys.stderr, flush=True)
+        return str(outcome)
+    if isinstance(outcome, Unwritable):
+        raise outcome
     if isinstance(outcome, UserError):
         print(f"error: {run.planned.label}: {message(outcome)}", file=sys.stderr, flush=True)
         return failed(run.settings, run.planned, message(outcome))
@@ -191,12 +201,6 @@ def as_result(run: Run, outcome: Result | Exception, together: int = 1) -> Resul
     if out_of_memory(outcome) or together > 1:
         return why[:300]
     return failed(run.settings, run.planned, why)
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether memory was short, on the GPU or the machine."""
-    told = ("out of memory", "ALLOC_FAILED", "can't allocate memory")
-    return isinstance(error, MemoryError) or any(words in str(error) for words in told)
 
 
 def failed(settings: dict[str, Any], planned: Planned, why: str) -> Result:

@@ -167,10 +167,9 @@ def parse(overrides: Sequence[str]) -> Request:
     if not own["experiment"]:
         known = ", ".join(with_file(SWEEP_FILE)) or "none here"
         raise UserError(f"which experiment? give experiment=NAME; there are: {known}")
-    if yaml.safe_load(own["experiment"]) != own["experiment"] or not re.fullmatch(r"[\w.-]+", own["experiment"]):
-        raise UserError(
-            f"experiment={own['experiment']}: a folder's name of letters, digits, . _ and -, and no number or yaml word"
-        )
+    name = own["experiment"]
+    if not re.fullmatch(r"\w[\w.-]*", name) or yaml.safe_load(name) != name:
+        raise UserError(f"experiment={name}: a folder's name of letters, digits, . _ and -, and no number or yaml word")
     for name in SWITCHES:
         if own[name].lower() not in ("true", "false"):
             raise UserError(f"{name}={own[name]}: expected true or false")

@@ -15,10 +15,12 @@ void test_add_norm(real *y, const real *residual, const real *weight, const real
     add_norm(y, residual, weight, bias, 1e-12, rows, hidden, seed, keep, out, rstd, threads);
 }
 
-static real *rooms_for(const batch *texts) {
-    void *rooms;
-    return posix_memalign(&rooms, 64, texts->threads * room_size(texts) * sizeof(real)) ? NULL : rooms;
+static real *numbers(long count) {
+    void *found;
+    return posix_memalign(&found, 64, count * sizeof(real)) ? NULL : found;
 }
+
+static real *rooms_for(const batch *texts) { return numbers(texts->threads * room_size(texts)); }
 
 void test_attention(const real *qkv, const int64_t *offsets, long texts, long heads, long size, uint64_t seed,
                     long keep, real *context, real *softmax, long threads) {
@@ -38,10 +40,7 @@ void test_attention_gradient(const real *qkv, const real *context, const real *o
     free(rooms);
 }
 
-static real *room_for_panels(long rows, long columns) {
-    void *panels;
-    return posix_memalign(&panels, 64, in_panels(rows, columns) * sizeof(real)) ? NULL : panels;
-}
+static real *room_for_panels(long rows, long columns) { return numbers(in_panels(rows, columns)); }
 
 /* As test_multiply gives and takes them: rows of n columns, from panels and to them. */
 static void from_panels(real *to, const real *panels, long rows, long n) {
@@ -51,27 +50,29 @@ static void from_panels(real *to, const real *panels, long rows, long n) {
 
 void test_multiply(long m, long n, long k, long parts, const real *a, const real *const *b, long transposed,
                    const real *const *bias, real *c, real *inner, long add, long then, long threads) {
-    real *panels = room_for_panels(m, n);
+    real *panels = room_for_panels(m, n), *rooms = numbers(threads * WORKSPACE);
     const products of = {m, n, k, parts, a, b, transposed, bias, c, add, then, panels};
 #pragma omp parallel num_threads(threads)
     {
         if (then == GELU_GRADIENT) pack_panels(m, n, inner, panels);
 #pragma omp barrier
-        multiply(&of, threads);
+        multiply(&of, rooms, threads);
     }
     if (then) from_panels(inner, panels, m, n);
+    free(rooms);
     free(panels);
 }
 
 void test_multiply_transposed(long m, long n, long k, long parts, const real *a, const real *b, real *const *c,
                               real *const *sums, long threads) {
-    real *panels = room_for_panels(k, n);
+    real *panels = room_for_panels(k, n), *rooms = numbers(threads * WORKSPACE);
 #pragma omp parallel num_threads(threads)
     {
         pack_panels(k, n, b, panels);
 #pragma omp barrier
-        multiply_transposed(m, n, k, parts, a, panels, c, sums, threads);
+        multiply_transposed(m, n, k, parts, a, panels, c, sums, rooms, threads);
     }
+    free(rooms);
     free(panels);
 }
 

@@ -2,8 +2,6 @@
  * share the work and do not wait for each other at the end. */
 #include "products.h"
 
-extern int omp_get_thread_num(void); /* its header is not there wherever a compiler is */
-
 /* A batch: text b has the rows offsets[b] to offsets[b + 1]. */
 typedef struct {
     const int64_t *offsets;

@@ -72,10 +72,11 @@ int forward(const sizes *s, const real *x, const real *const *own, real *block, 
     const long n = s->rows, h = s->hidden, inner = s->inner, threads = s->threads;
     const real *const qkv_weights[] = QKV(own, WEIGHTS), *const qkv_biases[] = QKV(own, BIASES);
     const batch texts = texts_of(s);
-    const long numbers = padded(n * inner) + threads * room_size(&texts);
+    const long numbers = padded(n * inner) + threads * (WORKSPACE + room_size(&texts));
     char *room = malloc(numbers * sizeof(real) + 64);
     if (!room) return 1;
-    real *at = aligned(room), *activated = next_to(&at, n * inner), *rooms = at;
+    real *at = aligned(room), *activated = next_to(&at, n * inner);
+    real *workspaces = next_to(&at, threads * WORKSPACE), *rooms = at;
     found f;
     lay_out(s, block, &f);
     const products to_qkv = {n, h, h, 3, x, qkv_weights, 1, qkv_biases, f.qkv, 0, PLAIN, NULL};
@@ -84,18 +85,18 @@ int forward(const sizes *s, const real *x, const real *const *own, real *block, 
     const products down = {n, h, inner, 1, activated, own + DOWN, 1, own + DOWN + 1, f.standard2, 0, PLAIN, NULL};
 #pragma omp parallel num_threads(threads)
     {
-        multiply(&to_qkv, threads);
+        multiply(&to_qkv, workspaces, threads);
 #pragma omp barrier
         attention(&texts, f.qkv, f.context, f.softmax, rooms);
 #pragma omp barrier
-        multiply(&to_out, threads);
+        multiply(&to_out, workspaces, threads);
 #pragma omp barrier
         add_norm(f.standard1, x, own[NORM1], own[NORM1 + 1], s->eps, n, h, s->seeds[1], s->keep[1], f.middle, f.rstd1,
                  threads);
 #pragma omp barrier
-        multiply(&up, threads);
+        multiply(&up, workspaces, threads);
 #pragma omp barrier
-        multiply(&down, threads);
+        multiply(&down, workspaces, threads);
 #pragma omp barrier
         add_norm(f.standard2, f.middle, own[NORM2], own[NORM2 + 1], s->eps, n, h, s->seeds[2], s->keep[2], out, f.rstd2,
                  threads);
@@ -113,12 +114,13 @@ int backward(const sizes *s, const real *x, const real *const *own, real *block,
     const real *const qkv_weights[] = QKV(own, WEIGHTS);
     const batch texts = texts_of(s);
     const long numbers = 3 * padded(n * h) + padded(n * wide) + padded(in_panels(n, h)) + padded(threads * 2 * h) +
-                         threads * room_size(&texts);
+                         threads * (WORKSPACE + room_size(&texts));
     char *room = malloc(numbers * sizeof(real) + 64);
     if (!room) return 1;
     real *at = aligned(room), *of_y = next_to(&at, n * h), *of_middle = next_to(&at, n * h);
     real *of_context = next_to(&at, n * h), *of_inner = next_to(&at, n * wide), *of_qkv = of_inner;
-    real *panels = next_to(&at, in_panels(n, h)), *sums = next_to(&at, threads * 2 * h), *rooms = at;
+    real *panels = next_to(&at, in_panels(n, h)), *sums = next_to(&at, threads * 2 * h);
+    real *workspaces = next_to(&at, threads * WORKSPACE), *rooms = at;
     found f;
     lay_out(s, block, &f);
     const products to_inner = {n, inner, h, 1, of_y, own + DOWN, 0, NULL, of_inner, 0, GELU_GRADIENT, f.inner};
@@ -131,14 +133,14 @@ int backward(const sizes *s, const real *x, const real *const *own, real *block,
                           sums, threads);
         if (of_own) pack_panels(n, h, f.middle, panels);
 #pragma omp barrier
-        multiply(&to_inner, threads);
+        multiply(&to_inner, workspaces, threads);
 #pragma omp barrier
         if (of_own) {
             add_parts(sums, h, of_own[NORM2], of_own[NORM2 + 1], threads);
-            multiply_transposed(h, inner, n, 1, of_y, f.inner, of_own + DOWN, of_own + DOWN + 1, threads);
-            multiply_transposed(inner, h, n, 1, of_inner, panels, of_own + UP, of_own + UP + 1, threads);
+            multiply_transposed(h, inner, n, 1, of_y, f.inner, of_own + DOWN, of_own + DOWN + 1, workspaces, threads);
+            multiply_transposed(inner, h, n, 1, of_inner, panels, of_own + UP, of_own + UP + 1, workspaces, threads);
         }
-        multiply(&to_middle, threads);
+        multiply(&to_middle, workspaces, threads);
 #pragma omp barrier
         add_norm_gradient(of_middle, f.standard1, f.rstd1, own[NORM1], n, h, s->seeds[1], s->keep[1], of_x, of_y, sums,
                           threads);
@@ -146,18 +148,18 @@ int backward(const sizes *s, const real *x, const real *const *own, real *block,
 #pragma omp barrier
         if (of_own) {
             add_parts(sums, h, of_own[NORM1], of_own[NORM1 + 1], threads);
-            multiply_transposed(h, h, n, 1, of_y, panels, of_own + OUT, of_own + OUT + 1, threads);
+            multiply_transposed(h, h, n, 1, of_y, panels, of_own + OUT, of_own + OUT + 1, workspaces, threads);
         }
-        multiply(&to_context, threads);
+        multiply(&to_context, workspaces, threads);
 #pragma omp barrier
         attention_gradient(&texts, f.qkv, f.context, of_context, f.softmax, of_qkv, rooms);
         if (of_own) pack_panels(n, h, x, panels);
 #pragma omp barrier
         if (of_own) {
             real *const weights[] = QKV(of_own, WEIGHTS), *const biases[] = QKV(of_own, BIASES);
-            multiply_transposed(h, h, n, 3, of_qkv, panels, weights, biases, threads);
+            multiply_transposed(h, h, n, 3, of_qkv, panels, weights, biases, workspaces, threads);
         }
-        if (whole) multiply(&to_x, threads);
+        if (whole) multiply(&to_x, workspaces, threads);
     }
     free(room);
     return 0;

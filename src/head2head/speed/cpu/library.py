@@ -1,8 +1,14 @@
 """layer.c and its headers, compiled by the machine's own C compiler when it is first needed, and kept in the
-user's cache."""
+user's cache.
+
+What is loaded from there runs as the user. So its file and folder must be theirs (or root's), and nobody else's to
+write; it is made in a private folder and moved into place as a whole, with a checksum at its end, which the loader does
+not look at. Whatever is wrong is a NotCompiled, one line, and torch computes the layers.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -10,9 +16,11 @@ import os
 import platform
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,21 +31,37 @@ SOURCE = Path(__file__).with_name("layer.c")
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 REAL = {torch.float32: "float", torch.float64: "double"}
 SECONDS = 120  # that a compiler may take
+VERSION_SECONDS = 60  # that it may take to say its version
+RETRY = 24 * 3600.0  # seconds after which a compiler that failed is tried again: it may have lacked a header
+DIGEST = hashlib.sha256().digest_size
+OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 class NotCompiled(Exception):
     """Why there is no library: no compiler, one that failed, or a system that is not Linux."""
 
 
-@functools.cache
+class Killed(NotCompiled):
+    """A compiler, or a part of one, that was ended: by the system for want of memory, or after too long a time."""
+
+
 def library(dtype: torch.dtype) -> ctypes.CDLL:
     """The functions of layer.c for numbers of that type. The first call on a machine takes a few seconds.
 
     Raises:
         NotCompiled: it cannot be had here.
     """
+    found = attempt(dtype)
+    if isinstance(found, NotCompiled):
+        raise found
+    return found
+
+
+@functools.cache
+def attempt(dtype: torch.dtype) -> ctypes.CDLL | NotCompiled:
+    """The same, or why it cannot be had; found out once in a process."""
     if sys.platform != "linux":
-        raise NotCompiled("layers are compiled on Linux only")
+        return NotCompiled("layers are compiled on Linux only")
     try:
         share_threads()
         reasons = []
@@ -45,10 +69,12 @@ def library(dtype: torch.dtype) -> ctypes.CDLL:
             try:
                 return loaded(built(command, dtype))
             except NotCompiled as error:
-                reasons.append(str(error))
-        raise NotCompiled(reasons[0])
+                reasons.append(error)
+        return reasons[0]
+    except NotCompiled as error:
+        return error
     except (OSError, RuntimeError, ValueError) as error:  # of paths that cannot be read, or a home that is not known
-        raise NotCompiled(" ".join(str(error).split())) from error
+        return NotCompiled(" ".join(str(error).split()))
 
 
 def why_not(dtype: torch.dtype = torch.float32) -> str | None:
@@ -70,7 +96,7 @@ def loaded(path: Path) -> ctypes.CDLL:
         code = ctypes.CDLL(str(path))
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise NotCompiled(f"the compiled layers cannot be loaded: {error}") from error
+        raise remembered(path, f"the compiled layers cannot be loaded: {error}") from error
     code.kept.restype = ctypes.c_long
     return code
 
@@ -86,24 +112,102 @@ def built(command: Sequence[str], dtype: torch.dtype) -> Path:
     """
     made_of = [
         source(),
-        output(*command, "--version"),
+        output(*command, "--version", seconds=VERSION_SECONDS),
         processor(),
         repr((command, FLAGS, dtype)).encode(),
     ]
     path = folder() / f"layer-{REAL[dtype]}-{hashlib.sha256(b'|'.join(made_of)).hexdigest()[:16]}.so"
-    if path.exists():
+    if path.parent.exists():
+        check_private(path.parent)
+    if is_whole(path):
         return path
+    recall(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_private(path.parent)
         with tempfile.TemporaryDirectory(dir=path.parent) as scratch:  # in the same folder, to be moved as a whole
-            unlinked, whole = Path(scratch, "layer.o"), Path(scratch, "layer.so")
-            output(*command, *FLAGS, f"-DREAL={REAL[dtype]}", "-c", str(SOURCE), "-o", str(unlinked))
-            # Without -fopenmp: OpenMP's functions are those of the library that torch has brought.
-            output(*command, "-shared", str(unlinked), "-o", str(whole), "-lm")
-            whole.replace(path)
+            compile_to(Path(scratch, "layer.so"), command, dtype)
+            Path(scratch, "layer.so").replace(path)
     except OSError as error:
         raise NotCompiled(f"{path.parent} cannot be written: {error.strerror}") from error
+    except Killed:  # which says nothing of the compiler
+        raise
+    except NotCompiled as error:
+        raise remembered(path, str(error)) from error
     return path
+
+
+def compile_to(path: Path, command: Sequence[str], dtype: torch.dtype) -> None:
+    """Compile the source, and put a checksum behind it, all of it on disk.
+
+    Raises:
+        NotCompiled: the compiler failed.
+        OSError: the disk is full.
+    """
+    unlinked = path.with_suffix(".o")
+    output(*command, *FLAGS, f"-DREAL={REAL[dtype]}", "-c", str(SOURCE), "-o", str(unlinked))
+    # Without -fopenmp: OpenMP's functions are those of the library that torch has brought.
+    output(*command, "-shared", str(unlinked), "-o", str(path), "-lm")
+    path.chmod(0o700)  # whatever the umask
+    with path.open("r+b") as file:
+        digest = hashlib.sha256(file.read()).digest()
+        file.write(digest)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the file is there as it was written; one that is not is taken away.
+
+    Raises:
+        NotCompiled: somebody else may have put it there.
+    """
+    try:
+        check_private(path)
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    if hashlib.sha256(content[:-DIGEST]).digest() == content[-DIGEST:]:
+        return True
+    path.unlink(missing_ok=True)
+    return False
+
+
+def check_private(path: Path) -> None:
+    """Check that a file or folder is nobody's but the user's, or root's.
+
+    Raises:
+        NotCompiled: it is.
+        FileNotFoundError: there is none.
+    """
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        raise NotCompiled(f"{path} is a link, and what it leads to may be anybody's")
+    if status.st_uid not in (os.geteuid(), 0):
+        raise NotCompiled(f"{path} belongs to somebody else (user {status.st_uid}), whose code would be run")
+    if status.st_mode & OTHERS:
+        raise NotCompiled(f"{path} can be written by others, whose code would be run; chmod go-w {path}")
+
+
+def remembered(path: Path, why: str) -> NotCompiled:
+    """Note that there is no such library, so that not every run compiles in vain. Returns what to raise."""
+    with contextlib.suppress(OSError):
+        path.with_suffix(".failed").write_text(why, encoding="utf-8")
+    return NotCompiled(why)
+
+
+def recall(path: Path) -> None:
+    """See whether it was tried before.
+
+    Raises:
+        NotCompiled: it was, in vain, within a day.
+    """
+    note = path.with_suffix(".failed")
+    with contextlib.suppress(FileNotFoundError):
+        if 0 <= time.time() - note.stat().st_mtime < RETRY:
+            why = note.read_text(encoding="utf-8", errors="replace").partition("\n")[0][:300]
+            raise NotCompiled(f"{why} (remembered for a day: rm {note})")
+        note.unlink()
 
 
 def source() -> bytes:
@@ -111,21 +215,22 @@ def source() -> bytes:
     return b"".join(file.read_bytes() for file in sorted(SOURCE.parent.glob("*.[ch]")))
 
 
-def output(*command: str) -> bytes:
+def output(*command: str, seconds: float = SECONDS) -> bytes:
     """What a compiler prints.
 
     Raises:
         NotCompiled: it failed; with the first line of what it said.
     """
     try:
-        done = subprocess.run(command, capture_output=True, timeout=SECONDS)
+        done = subprocess.run(command, capture_output=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise NotCompiled(f"{command[0]} took more than {SECONDS} seconds") from None
+        raise Killed(f"{command[0]} took more than {seconds:g} seconds") from None
     except OSError as error:
         raise NotCompiled(f"{command[0]} does not run: {error.strerror}") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"]
-        raise NotCompiled(f"{command[0]} failed: {said[0]}")
+        kind = Killed if done.returncode < 0 or "signal terminated" in said[0] else NotCompiled
+        raise kind(f"{command[0]} failed: {said[0]}")
     return done.stdout
 
 

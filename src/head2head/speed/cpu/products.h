@@ -181,13 +181,22 @@ typedef struct {
     real *inner;
 } products;
 
-static void multiply(const products *w, long threads) {
+/* Room of one thread for a panel of a factor, or for strips of one; on the heap, since a thread's stack may be smaller
+ * (OMP_STACKSIZE, musl). */
+#define WORKSPACE (DEPTH * (CHUNK > PANEL ? CHUNK : PANEL))
+
+extern int omp_get_thread_num(void); /* its header is not there wherever a compiler is */
+
+/* The calling thread's, of those that stand at `rooms`. */
+INLINE real *own_workspace(real *rooms) { return rooms + omp_get_thread_num() * WORKSPACE; }
+
+static void multiply(const products *w, real *rooms, long threads) {
     const long beside = w->transposed ? w->parts : 1, summed = w->transposed ? 1 : w->parts;
     const long a_width = summed * w->k, b_width = w->transposed ? w->k : w->n, c_width = beside * w->n;
     const long panels = (w->n + PANEL - 1) / PANEL, steps = (w->k + DEPTH - 1) / DEPTH;
     long blocks = (w->m + BLOCK - 1) / BLOCK;
     while (blocks * beside * panels < 3 * threads && w->m / (blocks + 1) >= CHUNK) blocks++;
-    real panel[PANEL * DEPTH] __attribute__((aligned(BYTES)));
+    real *panel = own_workspace(rooms);
 #pragma omp for schedule(dynamic) nowait
     for (long task = 0; task < blocks * beside * panels; task++) {
         const long block = task / (beside * panels), part = task / panels % beside, j = task % panels * PANEL;
@@ -232,12 +241,12 @@ static void pack_columns(real *strips, const real *a, long width, long k, long c
 
 /* c[part] (m, n) = a's part^T b, and sums[part] (m) the sum of its rows, of a (k, parts m) and b (k, n) in panels. */
 static void multiply_transposed(long m, long n, long k, long parts, const real *a, const real *panels, real *const *c,
-                                real *const *sums, long threads) {
+                                real *const *sums, real *rooms, long threads) {
     const long chunks = (m + CHUNK - 1) / CHUNK, across = (n + PANEL - 1) / PANEL;
     const long steps = k ? (k + DEPTH - 1) / DEPTH : 1; /* without rows gradients are 0 */
     long groups = 1; /* of panels */
     while (groups * parts * chunks < 2 * threads && across / (groups + 1) >= 2) groups++;
-    real strips[CHUNK * DEPTH] __attribute__((aligned(BYTES)));
+    real *strips = own_workspace(rooms);
 #pragma omp for schedule(dynamic) nowait
     for (long task = 0; task < groups * parts * chunks; task++) {
         const long group = task / (parts * chunks), part = task / chunks % parts, at = task % chunks * CHUNK;

@@ -1,0 +1,255 @@
+"""Runs and sweeps that are killed, over and over, at random moments and inside of writes; each must come to what the
+one came to that was never killed, bit for bit. By hand: `python tests/soak.py --kills 200 --inside 50`; a short one is
+a test.
+
+A campaign is one run, or one sweep with two workers, that is started until it is finished. `soak.c`, preloaded, kills a
+process half way through a write, or before a file is moved into place; the others are killed from here, at a moment
+drawn from the time that the one needed which was never killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+RUN = ["encoder=random-tiny", "task.train_rows=256", "task.rows.validation=64", "batch_size=16", "trainer.max_epochs=3",
+       "checkpoint_minutes=1e-9", "threads=1", "seed=3", "trainer.accelerator=cpu", "trainer.log_every_n_steps=1",
+       "trainer.enable_progress_bar=false"]  # fmt: skip
+SWEPT = {
+    "task": {"value": "majority"}, "head": {"values": ["mean", "max"]}, "seed": {"values": [0, 1]},
+    "task.rows.train": {"value": 128}, "task.rows.validation": {"value": 64}, "batch_size": {"value": 16},
+    "encoder": {"value": "random-tiny"}, "trainer.max_epochs": {"value": 2}, "trainer.accelerator": {"value": "cpu"},
+    "threads": {"value": 1}, "save_model": {"value": True},
+}  # fmt: skip
+KEPT = ("task", "head", "seed", "score", "metrics", "curve", "collapsed", "baseline", "steps", "tokens", "data")
+LOST = "the process ended by itself, with an error"
+
+
+@dataclass
+class Soak:
+    """A place to soak in.
+
+    kills, inside: so far; the latter of them inside of a write.
+    """
+
+    place: Path
+    draw: random.Random
+    one_in: int = 40
+    kills: int = 0
+    inside: int = 0
+    campaigns: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    _library: Path | None = None
+
+    def library(self) -> Path:
+        """soak.c, compiled."""
+        if self._library is None:
+            self._library = self.place / "soak.so"
+            source = Path(__file__).with_name("soak.c")
+            subprocess.run(["cc", "-O2", "-shared", "-fPIC", str(source), "-o", str(self._library), "-ldl"], check=True)
+        return self._library
+
+    def start(self, kind: str, area: Path, inside: bool = False) -> subprocess.Popen:
+        """The run or the sweep of a campaign, in a session of its own."""
+        environment = os.environ | {"HEAD2HEAD_CACHE": str(area / "cache"), "OMP_NUM_THREADS": "1"}
+        if inside:
+            trigger = area / "trigger"
+            trigger.touch()
+            environment |= {
+                "LD_PRELOAD": str(self.library()), "SOAK_AREA": f"{area}/", "SOAK_TRIGGER": str(trigger),
+                "SOAK_ONE_IN": str(self.one_in), "SOAK_LOG": str(self.log),
+            }  # fmt: skip
+        program = "train.py" if kind == "run" else "sweep.py"
+        arguments = RUN if kind == "run" else ["experiment=soak", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+        with (area / "said").open("a") as said:
+            return subprocess.Popen(
+                [sys.executable, str(ROOT / program), *arguments], cwd=area, env=environment, stdout=said, stderr=said,
+                start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def log(self) -> Path:
+        """What died inside of which write."""
+        return self.place / "inside.log"
+
+    def logged(self) -> int:
+        return len(self.log.read_text().splitlines()) if self.log.exists() else 0
+
+    def new(self, name: str) -> Path:
+        """A folder for a campaign."""
+        area = self.place / name
+        (area / "experiments/soak").mkdir(parents=True)
+        content = {"program": "train.py", "method": "grid", "metric": {"name": "score", "goal": "maximize"},
+                   "parameters": SWEPT,
+                   "command": ["${env}", "${interpreter}", "${program}", "${args_no_hyphens}"]}  # fmt: skip
+        (area / "experiments/soak/sweep.yaml").write_text(yaml.safe_dump(content))
+        return area
+
+    def undisturbed(self, kind: str) -> tuple[dict, float]:
+        """What comes of a campaign that nobody kills, and its seconds."""
+        area = self.new(f"{kind}-undisturbed")
+        started = time.monotonic()
+        assert self.start(kind, area).wait() == 0, (area / "said").read_text()
+        return outcome(area), time.monotonic() - started
+
+    def campaign(self, kind: str, expected: dict, seconds: float, inside: bool) -> None:
+        """Kill until it is finished all the same, and compare."""
+        number = self.campaigns[kind]
+        self.campaigns[kind] += 1
+        area = self.new(f"{kind}-{number}")
+        for _ in range(40):
+            if self.launch(kind, area, seconds, inside):
+                break
+        else:
+            self.wrong.append(f"{area}: does not come to an end")
+        found = outcome(area)
+        if found != expected:
+            self.wrong.append(f"{area}: not what the undisturbed one came to: {differences(found, expected)}")
+        self.wrong += [f"{area}: {text}" for text in left_over(area)]
+
+    def launch(self, kind: str, area: Path, seconds: float, inside: bool) -> bool:
+        """Start once, and kill. Returns whether the campaign is over."""
+        before, finished = self.logged(), folders(area)
+        process = self.start(kind, area, inside)
+        if inside:
+            status = process.wait(timeout=600)
+        else:
+            try:
+                status = process.wait(timeout=self.draw.uniform(0, seconds))
+            except subprocess.TimeoutExpired:
+                status = None
+                victims = tree(process)
+                victim = self.draw.choice(victims)  # a worker, the launcher's process, or the sweep itself
+                kill(victim)
+                self.kills += 1
+                if victim.pid == process.pid:
+                    status = process.wait()
+                    end_session(process)
+                else:
+                    status = process.wait(timeout=600)
+        died = self.logged() - before
+        self.kills += died
+        self.inside += died
+        end_session(process)
+        for folder, moment in finished.items():
+            if folders(area).get(folder) != moment:
+                self.wrong.append(f"{area}: {folder} was done again or lost")
+        if status not in (0, -signal.SIGKILL):
+            self.wrong.append(f"{area}: {LOST}: {(area / 'said').read_text().strip().splitlines()[-1:]}")
+            return True
+        return status == 0 or (kind == "run" and bool(folders(area)))
+
+
+def outcome(area: Path) -> dict:
+    """All that came out of a campaign: results by key, and the bytes of weights and predictions by folder."""
+    file = area / "experiments/soak/results.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
+    results = [json.loads(line) for line in lines]
+    results += [json.loads((area / folder / "result.json").read_text()) for folder in folders(area)]
+    told = {(r["key"], i >= len(lines)): [r[name] for name in KEPT] for i, r in enumerate(results)}
+    files = {
+        f"{folder}/{path.name}": path.read_bytes()
+        for folder in folders(area)
+        for path in sorted((area / folder).iterdir())
+        if path.suffix in (".safetensors", ".parquet")
+    }
+    return {"results": told, "lines": len(lines), "files": files}
+
+
+def folders(area: Path) -> dict[str, int]:
+    """Run folders with a result, and when it was written."""
+    found = sorted((area / "lightning_logs").glob("*/*/*/result.json"))
+    return {str(path.parent.relative_to(area)): path.stat().st_mtime_ns for path in found}
+
+
+def differences(found: dict, expected: dict) -> str:
+    return ", ".join(
+        f"{part} {sorted(map(str, set(found[part]) ^ set(expected[part])))}"
+        f" {[str(k) for k in set(found[part]) & set(expected[part]) if found[part][k] != expected[part][k]]}"
+        for part in ("results", "files")
+    )[:500]
+
+
+def left_over(area: Path) -> list[str]:
+    """What a finished campaign should not hold: run folders without a result, and damaged files."""
+    said = [
+        f"{path}: no result"
+        for path in (area / "lightning_logs").glob("[!.]*/*/*/")
+        if not (path / "result.json").exists()
+    ]
+    for path in [*area.rglob("*.json"), *area.rglob("results.jsonl")]:
+        try:
+            for line in path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]:
+                json.loads(line)
+        except ValueError:
+            if "cache" not in path.parts:
+                said.append(f"{path}: damaged")
+    return said
+
+
+def tree(process: subprocess.Popen) -> list[psutil.Process]:
+    try:
+        root = psutil.Process(process.pid)
+        return [root, *(child for child in root.children(recursive=True) if "python" in child.name())]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def kill(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.kill()
+
+
+def end_session(process: subprocess.Popen) -> None:
+    """Kill what is left of a campaign's own session."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def soak(
+    place: Path, kills: int, inside: int, seed: int = 0, minutes: float = 120, kinds: Sequence[str] = ("run", "sweep")
+) -> Soak:
+    """Soak until there were that many kills, so many of them inside of writes, or the time is over."""
+    state = Soak(place, random.Random(seed))
+    undisturbed = {kind: state.undisturbed(kind) for kind in kinds}
+    end = time.monotonic() + 60 * minutes
+    while (state.kills < kills or state.inside < inside) and time.monotonic() < end and not state.wrong:
+        kind = kinds[sum(state.campaigns.values()) % len(kinds)]
+        state.campaign(kind, *undisturbed[kind], inside=state.inside < inside or state.draw.random() < 0.5)
+        told = f"{state.kills} kills, {state.inside} inside of writes; campaigns: {dict(state.campaigns)}"
+        print(f"{time.strftime('%H:%M:%S')} {told}; wrong: {state.wrong}", flush=True)
+    return state
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, default in (("kills", 200), ("inside", 50), ("seed", 0), ("minutes", 120)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="soak") as place:
+        state = soak(Path(place), options.kills, options.inside, options.seed, options.minutes)
+        kinds = Counter(line.split()[0] for line in state.log.read_text().splitlines())
+        names = Counter(Path(line.split()[2]).name.split(".")[-1] for line in state.log.read_text().splitlines())
+        print(f"inside: {dict(kinds)}; files by ending: {names.most_common(12)}")
+    sys.exit(bool(state.wrong))
+
+
+if __name__ == "__main__":
+    main()
