@@ -312,8 +312,8 @@ def test_an_experiments_name_is_no_path(name):
 
 
 def test_a_setting_that_is_a_path_makes_no_folders_of_a_heads_label(tmp_path):
-    config = compose([*SMALL, "head=weighted_sum", f"output_dir={tmp_path}/runs"])
-    config["head"]["layers"]["n"] = "../../../x"
+    config = compose([*SMALL, "head/classifier=mlp", f"output_dir={tmp_path}/runs"])
+    config["head"]["classifier"]["hidden"] = "../../../x"
     assert identify(config).folder.parent.parent == tmp_path / "runs/agreement"
 
 
