@@ -8,7 +8,7 @@ from head2head.compare.experiment import build
 from head2head.compare.question import parse
 from head2head.errors import UserError
 
-TINY = ["encoder=random-tiny", "task=majority"]
+TINY = ["encoder=random-tiny", "encoder.config.num_hidden_layers=4", "task=majority"]
 SMALL = [*TINY, "repeats=1", "folds=2"]
 
 
@@ -89,7 +89,7 @@ def test_on_a_frozen_encoder_heads_without_learned_parts_are_solved_and_others_h
 
 
 def test_words_have_heads_of_their_own():
-    experiment = build(parse(["task=entities", *SMALL[0:1], *SMALL[2:]]))
+    experiment = build(parse(["task=entities", *SMALL[:2], *SMALL[3:]]))
     assert list(experiment.settings) == ["ner", "weighted_sum-ner", "concat_last4-ner"]
 
 
@@ -105,7 +105,15 @@ def test_the_same_question_finds_its_experiment_and_another_one_has_its_own(tmp_
     data = tmp_path / "my.csv"
     rows = [f"text {i},{'ab'[i % 2]}" for i in range(20)]
     data.write_text("text,label\n" + "\n".join(rows) + "\n")
-    asked = ["task=table", "task.train=my.csv", "encoder=random-tiny", "heads=mean,max", "folds=2", "repeats=1"]
+    asked = [
+        "task=table",
+        "task.train=my.csv",
+        "encoder=random-tiny",
+        "encoder.config.num_hidden_layers=4",
+        "heads=mean,max",
+        "folds=2",
+        "repeats=1",
+    ]
     name = build(parse(asked)).name
     assert name.startswith("compare-table-")
     for other in (["budget=5m"], ["output_dir=elsewhere"], ["threads=1"], ["plan=true"], ["save_model=true"]):
