@@ -25,7 +25,15 @@ def write_csv(path, rows=120, seed=0):
 
 
 FROZEN = [
-    *("task=table", "task.train=my.csv", "encoder=random-tiny", "encoder.frozen=true", "folds=3", "repeats=1"),
+    *(
+        "task=table",
+        "task.train=my.csv",
+        "encoder=random-tiny",
+        "encoder.config.num_hidden_layers=4",
+        "encoder.frozen=true",
+        "folds=3",
+        "repeats=1",
+    ),
     *("trainer.accelerator=cpu", "threads=1", "trainer.max_epochs=2", "optimizer.lr=0.01,0.03"),
     "encoder.config.num_hidden_layers=4",  # weighted sums take four
 ]
