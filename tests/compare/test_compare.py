@@ -29,7 +29,6 @@ FROZEN = [
         "task=table",
         "task.train=my.csv",
         "encoder=random-tiny",
-        "encoder.config.num_hidden_layers=4",
         "encoder.frozen=true",
         "folds=3",
         "repeats=1",
