@@ -2,7 +2,8 @@
 one came to that was never killed, bit for bit. By hand: `python tests/soak.py --kills 200 --inside 50`; a short one is
 a test.
 
-A campaign is one run, or one sweep with two workers, that is started until it is finished. `soak.c`, preloaded, kills a
+A campaign is one run, or one sweep with two workers, that is started until it is finished; the first few starts are
+killed. `soak.c`, preloaded, kills a
 process half way through a write, or before a file is moved into place; the others are killed from here, at a moment
 drawn from the time that the one needed which was never killed.
 """
@@ -38,6 +39,7 @@ SWEPT = {
     "threads": {"value": 1}, "save_model": {"value": True},
 }  # fmt: skip
 KEPT = ("task", "head", "seed", "score", "metrics", "curve", "collapsed", "baseline", "steps", "tokens", "data")
+DISTURBED = 8  # starts of a campaign that are killed; the next one is left alone
 LOST = "the process ended by itself, with an error"
 
 
@@ -51,6 +53,7 @@ class Soak:
     place: Path
     draw: random.Random
     one_in: int = 40
+    disturbed: int = DISTURBED
     kills: int = 0
     inside: int = 0
     campaigns: Counter[str] = field(default_factory=Counter)
@@ -109,14 +112,17 @@ class Soak:
         return outcome(area), time.monotonic() - started
 
     def campaign(self, kind: str, expected: dict, seconds: float, inside: bool) -> None:
-        """Kill until it is finished all the same, and compare."""
+        """Kill a few times, let it finish, and compare."""
         number = self.campaigns[kind]
         self.campaigns[kind] += 1
         area = self.new(f"{kind}-{number}")
-        for _ in range(40):
+        for _ in range(self.disturbed):
             if self.launch(kind, area, seconds, inside):
                 break
         else:
+            if self.start(kind, area).wait() != 0:
+                self.wrong.append(f"{area}: {LOST}: {(area / 'said').read_text().strip().splitlines()[-1:]}")
+        if not folders(area):
             self.wrong.append(f"{area}: does not come to an end")
         found = outcome(area)
         if found != expected:
@@ -224,10 +230,11 @@ def end_session(process: subprocess.Popen) -> None:
 
 
 def soak(
-    place: Path, kills: int, inside: int, seed: int = 0, minutes: float = 120, kinds: Sequence[str] = ("run", "sweep")
-) -> Soak:
+    place: Path, kills: int, inside: int, seed: int = 0, minutes: float = 120,
+    kinds: Sequence[str] = ("run", "sweep"), disturbed: int = DISTURBED,
+) -> Soak:  # fmt: skip
     """Soak until there were that many kills, so many of them inside of writes, or the time is over."""
-    state = Soak(place, random.Random(seed))
+    state = Soak(place, random.Random(seed), disturbed=disturbed)
     undisturbed = {kind: state.undisturbed(kind) for kind in kinds}
     end = time.monotonic() + 60 * minutes
     while (state.kills < kills or state.inside < inside) and time.monotonic() < end and not state.wrong:

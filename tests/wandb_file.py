@@ -29,12 +29,16 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def records(path: Path) -> Iterator[bytes]:
-    """The records of the file: a LevelDB log of 32 KiB blocks behind a header of 7 bytes."""
+    """The whole records of the file: a LevelDB log of 32 KiB blocks behind a header of 7 bytes."""
     content, position, whole = path.read_bytes(), 7, b""
     while position < len(content):
         if 32768 - position % 32768 < 7:  # too little is left in the block for a record's head
             position += 32768 - position % 32768
+        if position + 7 > len(content):
+            return
         length, kind = struct.unpack("<HB", content[position + 4 : position + 7])
+        if position + 7 + length > len(content):
+            return
         whole += content[position + 7 : position + 7 + length]
         position += 7 + length
         if kind in (1, 4):  # a whole record, or the last part of one

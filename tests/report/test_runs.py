@@ -159,7 +159,7 @@ def test_an_unknown_experiment_names_near_ones(make):
     make([make_result("rte", "mean", 0, 0.7)])
     with pytest.raises(UserError, match=r"unknown experiment 'trail'; did you mean trial\?"):
         load("trail")
-    with pytest.raises(UserError, match="unknown experiment"):
+    with pytest.raises(UserError, match=r"experiment: '\.\./trial' is no name"):
         load("../trial")
 
 

@@ -99,7 +99,7 @@ def test_results_of_an_experiment_stay_as_they_were(tmp_path, monkeypatch):
     with pytest.raises(Unwritable, match=r"results\.jsonl cannot be written: No space left on device; make room there"):
         place.add(done)
     assert place.path.read_bytes() == before
-    assert [path.name for path in place.path.parent.glob("*")] == ["results.jsonl"]
+    assert [path.name for path in place.path.parent.glob("[!.]*")] == ["results.jsonl"]
     assert len(ResultsFile(place.path).read()) == 1
 
 

@@ -234,7 +234,7 @@ def test_a_collapsed_run_is_flagged(tmp_path, capsys):
         rows = [f"the key {i},{label}" for i, label in enumerate(labels.split())]
         (tmp_path / name).write_text("\n".join(["text,label", *rows]))
     files = [f"task.train={tmp_path}/train.csv", f"task.validation={tmp_path}/dev.csv"]
-    still = ["encoder.frozen=true", "optimizer.schedule=constant", "optimizer.warmup_ratio=0"]
+    still = ["encoder.frozen=true", "head.standardize=false", "optimizer.schedule=constant", "optimizer.warmup_ratio=0"]
     result = go_on_files(tmp_path, "task=table", *files, *still, "optimizer.head_lr=1", "trainer.max_steps=30")
     table = pd.read_parquet(folder_of(tmp_path, result) / "predictions-validation.parquet")
     assert table["prediction"].nunique() == 1

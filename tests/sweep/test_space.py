@@ -22,7 +22,7 @@ method: grid
 parameters:
   encoder: {value: random-tiny}
   encoder.frozen: {values: [true, false]}
-  head: {values: [mean, weighted_sum]}
+  head: {values: [mean, attention]}
   optimizer:
     parameters:
       lr: {values: [1.0e-05, 0.0005, 1e-3, 2.0]}
@@ -75,7 +75,7 @@ def test_typed_values_take_the_place_of_the_files(tmp_path):
     parameters = space.narrowed(read(path), {"seed": ["7"], "batch_size": ["8", "16"]})
     assert parameters["seed"] == Choice(("7",))
     assert parameters["batch_size"] == Choice(("8", "16"))
-    assert parameters["head"] == Choice(("mean", "weighted_sum"))
+    assert parameters["head"] == Choice(("mean", "attention"))
 
 
 def agents_command(path, row):

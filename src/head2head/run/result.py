@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import shutil
+import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from head2head.errors import UserError
-from head2head.files import NO_ROOM, cannot_be_written, check_name, write_atomically
+from head2head.files import ABANDONED, NO_ROOM, cannot_be_written, check_name, write_atomically
 from head2head.run import processes
 
 VERSION = 3  # raise when training changes meaning: no run is then taken for one of before
 
+TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})  # what renaming says where something is already
 OWNER = ".running"  # in a run's folder while it runs: whose it is
 
 
@@ -160,7 +164,6 @@ def run_folder(parent: Path, name: str) -> Iterator[Path]:
         _clear_dead(parent, name)
         folder = _new_folder(parent, name)
         made.append(folder)
-        write_atomically(folder / OWNER, json.dumps(asdict(processes.this())) + "\n")
         write_atomically(folder / "config.yaml", "")  # a folder can be made on a disk that is full
     except OSError as error:
         _remove(made)
@@ -184,17 +187,31 @@ def _clear_dead(parent: Path, name: str) -> None:
             process = processes.Process(**json.loads(owner.read_text(encoding="utf-8")))
             if process.lives() is False and not (owner.parent / "result.json").exists():
                 shutil.rmtree(owner.parent, ignore_errors=True)
+    for unfinished in parent.glob(f".{name}.*"):
+        with contextlib.suppress(OSError):
+            if time.time() - unfinished.stat().st_mtime > ABANDONED:
+                shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _new_folder(parent: Path, name: str) -> Path:
-    number = 1
-    while True:
-        folder = parent / (name if number == 1 else f"{name}.{number}")
-        try:
-            folder.mkdir()
-            return folder
-        except FileExistsError:
+    """A folder that says whose it is from the first moment on: one that did not yet, and whose run was killed, would be
+    nobody's for ever."""
+    private = parent / f".{name}.{uuid.uuid4().hex[:8]}"
+    private.mkdir()
+    try:
+        write_atomically(private / OWNER, json.dumps(asdict(processes.this())) + "\n")
+        number = 1
+        while True:
+            folder = parent / (name if number == 1 else f"{name}.{number}")
+            try:
+                if not folder.exists():  # one that is there and empty would be replaced
+                    return private.rename(folder)
+            except OSError as error:
+                if error.errno not in TAKEN:
+                    raise
             number += 1
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
 
 
 def _remove(made: list[Path]) -> None:
