@@ -28,7 +28,8 @@ class Forked:
 
     def __init__(self, verb: str, arguments: Sequence[str], folder: Path):
         self._told = Path(tempfile.mkdtemp(prefix="told"))
-        settings = (verb, [*arguments], str(folder), dict(os.environ), str(self._told))
+        environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}  # of this process
+        settings = (verb, [*arguments], str(folder), environment, str(self._told))
         self._process = SERVER.Process(target=_work, args=settings)
         self._process.start()
 

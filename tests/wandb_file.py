@@ -2,9 +2,18 @@
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+
+def read_finished(path: Path, seconds: float = 60) -> dict[str, Any]:
+    """The same of a run that has ended: W&B's own process writes when it gets to it."""
+    end = time.monotonic() + seconds
+    while (found := read(path))["exit"] is None and time.monotonic() < end:
+        time.sleep(0.25)
+    return found
 
 
 def read(path: Path) -> dict[str, Any]:

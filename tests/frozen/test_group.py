@@ -70,11 +70,11 @@ def check_same(found, expected):
     "more", [[], ["trainer.max_steps=7", "trainer.gradient_clip_algorithm=value", "trainer.gradient_clip_val=0.01"]]
 )
 def test_a_bank_of_every_sentence_head_trains_each_as_lightning_does(bank, alone, more):
-    runs = [[*own, *more, f"seed={seed}"] for own in SENTENCE for seed in (0, 1)]
+    heads = SENTENCE[::3] if more else SENTENCE
+    runs = [[*own, *more, f"seed={i % 2}"] for i, own in enumerate(heads)]
     found = bank(*runs, settings=EXACT)
     for own, result in zip(runs, found, strict=True):
-        if not more or own[-1] == "seed=1":
-            check_same(result, alone(*own, settings=EXACT))
+        check_same(result, alone(*own, settings=EXACT))
 
 
 def test_a_bank_of_token_heads_trains_each_as_lightning_does(bank, alone):
@@ -100,7 +100,7 @@ def test_values_are_learned_in_a_bank_as_lightning_learns_them(bank, alone, tmp_
 
 
 def test_a_result_does_not_depend_on_who_shares_the_bank(bank):
-    runs = [[*own, f"seed={seed}"] for own in SENTENCE for seed in (0, 1)]
+    runs = [[*own, f"seed={i % 2}"] for i, own in enumerate(SENTENCE)]
     together = bank(*runs, output="together")
     for own, expected in zip(runs[::3], together[::3], strict=True):
         (by_itself,) = bank(own, output="by_itself")

@@ -54,7 +54,7 @@ def test_each_run_is_an_offline_wandb_run_of_its_own_and_the_user_is_told(tmp_pa
 def test_wandb_has_the_resolved_configuration_under_a_key_of_its_own(tmp_path):
     result = go(tmp_path, "logger=wandb", "logger.tags=[mine]", "experiment=trial")
     (path,) = (tmp_path / "runs").glob("agreement/mean/*/wandb/offline-run-*/run-*.wandb")
-    stored = wandb_file.read(path)
+    stored = wandb_file.read_finished(path)
     assert stored["config"]["resolved"]["seed"] == 0
     assert stored["config"]["key"] == result.key
     assert "head" not in stored["config"]  # a sweep's own key stays free
@@ -70,7 +70,7 @@ def test_a_run_that_diverges_is_marked_failed_at_wandb(tmp_path):
     with pytest.raises(Diverged):
         go(tmp_path, "logger=wandb", "optimizer.lr=1e30")
     (path,) = (tmp_path / "runs").glob("agreement/mean/*/wandb/offline-run-*/run-*.wandb")
-    assert wandb_file.read(path)["exit"] == 1
+    assert wandb_file.read_finished(path)["exit"] == 1
 
 
 def test_without_login_wandb_goes_offline(monkeypatch, tmp_path):

@@ -156,11 +156,8 @@ def test_with_wandb_each_run_is_an_offline_run_of_its_own_with_all_that_came_out
     assert done.returncode == 0, done.stderr
     assert "W&B: 2 runs are offline; send them with: wandb sync lightning_logs/*/*/*/wandb/offline-run-*" in done.stdout
     files = "lightning_logs/*/*/*/wandb/offline-run-*/*.wandb"
-    for _ in range(240):  # W&B's own process outlives the sweep, and writes when it gets to it
-        stored = [wandb_file.read(path) for path in place.folder.glob(files)]
-        if len(stored) == 2 and all(run["exit"] is not None for run in stored):
-            break
-        time.sleep(0.25)
+    place.wait(lambda: len(list(place.folder.glob(files))) == 2, seconds=60)
+    stored = [wandb_file.read_finished(path) for path in place.folder.glob(files)]
     assert len(stored) == len(place.results()) == 2
     results = {result["key"]: result for result in place.results()}
     for run in stored:

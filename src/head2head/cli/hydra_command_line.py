@@ -366,6 +366,7 @@ def one_line_errors(work: Callable[[], Any], kept: str = "nothing was") -> None:
     try:
         with processes.ending_on_sigterm():
             work()
+            processes.end_if_told()
     except processes.Terminated as stop:
         print(f"\nended by SIGTERM: {stop.kept or f'{kept} kept'}", file=sys.stderr)
         sys.exit(stop.code)

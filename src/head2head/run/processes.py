@@ -87,6 +87,14 @@ class Terminated(SystemExit):
 
 
 _behind_step = False
+_told = False
+
+
+def end_if_told() -> None:
+    """Raise Terminated where SIGTERM has come and what it raised was lost: Python only prints what is raised within a
+    finalizer, and goes on."""
+    if _told:
+        raise Terminated
 
 
 def end_behind_step(wait: bool) -> None:
@@ -98,6 +106,8 @@ def end_behind_step(wait: bool) -> None:
 
 def end_on_sigterm() -> None:
     """Let SIGTERM raise Terminated in this process, so that all is tidied on the way out."""
+    global _told
+    _told = False
     signal.signal(signal.SIGTERM, _terminate)
 
 
@@ -116,5 +126,7 @@ def ending_on_sigterm() -> Iterator[None]:
 
 
 def _terminate(_signum: int, _frame: object) -> None:
+    global _told
     if not _behind_step:
+        _told = True
         raise Terminated

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from head2head.errors import UserError
 from head2head.experiments import ResultsFile
+from head2head.run import processes
 from head2head.run.result import Result
 from head2head.sweep import claims
 from head2head.sweep.batch import Batch, Launch
@@ -65,6 +66,7 @@ class Driver:
         self.collect_finished(runs)
         idle = 0
         while True:
+            processes.end_if_told()
             state = self.look(runs)
             if batch := self.next_batch(state.left):
                 started = self.run_batch(batch, runs)
