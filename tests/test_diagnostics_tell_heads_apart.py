@@ -2,7 +2,7 @@
 
 import pytest
 
-from head2head.run.configuration import compose
+from composed import compose
 from head2head.run.run import run
 
 

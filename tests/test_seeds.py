@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from composed import compose
 from head2head.data.batching import TrainBatches
 from head2head.model.build import build_head
 from head2head.model.checkpoint import Checkpoint, load_encoder
 from head2head.model.finetuner import FineTuner
-from head2head.run.configuration import compose
 from head2head.seeds import PURPOSES, derive, seeded
 
 CHECKPOINT = Checkpoint(

@@ -7,12 +7,12 @@ import time
 
 import pytest
 
+from composed import compose
 from forked import Forked
 from head2head.model import memory
 from head2head.model.finetuner import FineTuner
 from head2head.model.memory import OutOfMemory
 from head2head.run import processes
-from head2head.run.configuration import compose
 from head2head.run.run import run
 
 SMALL = ["encoder=random-tiny", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "threads=1",

@@ -9,12 +9,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from composed import compose
 from head2head.cli.main import app
 from head2head.cli.reproduce import reproduce_run, reproduce_sample
 from head2head.errors import UserError
 from head2head.experiments import results_file
 from head2head.frozen.dispatch import run_several
-from head2head.run.configuration import compose
 from head2head.run.key import identify
 from head2head.run.result import read_result
 from head2head.sweep.job import portable

@@ -7,9 +7,9 @@ from pathlib import Path
 import datasets
 import pytest
 
+from composed import compose
 from head2head.data.task import Task
 from head2head.errors import UserError
-from head2head.run.configuration import compose
 from head2head.run.key import build_task
 
 

@@ -3,8 +3,8 @@
 import pytest
 from frozen_runs import SETTINGS
 
+from composed import compose
 from head2head.frozen.group import run_group
-from head2head.run.configuration import compose
 from head2head.run.run import run
 
 

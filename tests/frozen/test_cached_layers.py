@@ -23,6 +23,7 @@ from transformers import (
 )
 from transformers.models.bert.modeling_bert import BertEmbeddings
 
+from composed import compose
 from head2head.cli.evaluate import evaluate
 from head2head.data.vocabulary import built_in_tokenizer
 from head2head.errors import UserError
@@ -32,7 +33,6 @@ from head2head.model.build import checkpoint_of
 from head2head.model.encoder import Encoder
 from head2head.model.finetuner import FineTuner
 from head2head.model.output import Needs
-from head2head.run.configuration import compose
 from head2head.run.key import identify
 from head2head.run.run import build_parts, build_trainer, run
 from head2head.speed.dropout import use_fast_dropout

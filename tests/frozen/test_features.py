@@ -12,6 +12,7 @@ import pytest
 import torch
 from frozen_runs import SETTINGS, logits
 
+from composed import compose
 from head2head.errors import UserError
 from head2head.files import checksum, known_checksum
 from head2head.frozen import head_parts as readings
@@ -20,7 +21,6 @@ from head2head.frozen.features import Places
 from head2head.frozen.group import open_batches
 from head2head.model.encoder import Encoder
 from head2head.model.heads.pooling import Mean
-from head2head.run.configuration import compose
 from head2head.run.result import Result
 
 HEADS = (["head=mean"], ["head=attention"], ["head=weighted_sum", "head.layers.n=2"])

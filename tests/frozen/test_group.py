@@ -11,13 +11,13 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
+from composed import compose
 from head2head.errors import UserError
 from head2head.frozen.eligible import group_of
 from head2head.frozen.group import run_group
 from head2head.model.checkpoint import NoPooler
 from head2head.model.finetuner import Diverged
 from head2head.model.heads.pooling import Mean, masked_sum, wide
-from head2head.run.configuration import compose
 from head2head.run.result import Result
 
 EXACT = [*SETTINGS, "trainer.precision=64-true"]  # with dropout: the streams are the same

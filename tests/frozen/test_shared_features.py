@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from frozen_runs import SETTINGS, logits
 
+from composed import compose
 from head2head.data.batching import EvaluationBatches, TrainBatches
 from head2head.frozen.dispatch import run_one
 from head2head.model.build import build_data
 from head2head.model.encoder import Encoder
-from head2head.run.configuration import compose
 from head2head.run.key import identify
 from head2head.run.result import Result
 

@@ -13,12 +13,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, matthews_corrcoef
 from sklearn.preprocessing import StandardScaler
 
+from composed import compose
 from head2head.cli.evaluate import evaluate
 from head2head.data.folds import assign
 from head2head.errors import UserError
 from head2head.frozen.dispatch import run_one
 from head2head.frozen.eligible import group_of
-from head2head.run.configuration import compose
 from head2head.run.key import identify
 from head2head.run.result import Result
 

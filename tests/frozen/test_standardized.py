@@ -7,8 +7,8 @@ import pytest
 from frozen_runs import SETTINGS, logits
 from safetensors.torch import load_file
 
+from composed import compose
 from head2head.cli.evaluate import evaluate
-from head2head.run.configuration import compose
 from head2head.run.run import run
 
 HEADS = [["head=mean"], ["head=attention"], ["head=weighted_sum", "head.layers.n=2"], ["head=ner", "task=entities"]]

@@ -5,8 +5,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from composed import compose
 from forked import ROOT, Forked
-from head2head.run.configuration import compose
 from head2head.run.run import run
 
 # float64 and no dropout: only the order of summation differs.

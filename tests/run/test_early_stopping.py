@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from composed import compose
 from head2head.errors import UserError
-from head2head.run.configuration import compose
 from head2head.run.early_stopping import falls_behind
 from head2head.run.key import identify
 from head2head.run.result import read_result as read

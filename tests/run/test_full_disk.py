@@ -10,12 +10,12 @@ import pytest
 import yaml
 from pytorch_lightning.loggers import CSVLogger
 
+from composed import compose
 from head2head import files
 from head2head.errors import Unwritable, UserError
 from head2head.experiments import ResultsFile
 from head2head.run import record
 from head2head.run import result as results
-from head2head.run.configuration import compose
 from head2head.run.result import read_result
 from head2head.run.run import run
 from head2head.sweep.job import as_result

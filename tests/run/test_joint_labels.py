@@ -7,8 +7,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from composed import compose
 from head2head.cli.evaluate import evaluate
-from head2head.run.configuration import compose
 from head2head.run.run import run
 
 SMALL = [

@@ -8,9 +8,9 @@ import pytest
 import pytorch_lightning as pl
 
 import wandb_file
+from composed import compose
 from head2head.model.finetuner import Diverged
 from head2head.run import loggers
-from head2head.run.configuration import compose
 from head2head.run.run import run
 
 SMALL = [

@@ -14,12 +14,12 @@ from sentence_transformers.base.modules.transformer import Transformer
 from sentence_transformers.sentence_transformer.modules.pooling import Pooling
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel
 
+from composed import compose
 from head2head.cli.evaluate import evaluate
 from head2head.data.vocabulary import built_in_tokenizer
 from head2head.errors import UserError
 from head2head.frozen.dispatch import run_one
 from head2head.frozen.group import run_group
-from head2head.run.configuration import compose
 from head2head.run.key import identify
 from head2head.run.run import run
 

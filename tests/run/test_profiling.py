@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from composed import compose
 from head2head.errors import UserError
 from head2head.model.finetuner import Diverged
-from head2head.run.configuration import compose
 from head2head.run.profiling import window
 from head2head.run.run import run
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from composed import compose
 from head2head.errors import UserError
 from head2head.model.finetuner import Diverged, FineTuner
-from head2head.run.configuration import compose
 from head2head.run.result import read_result
 from head2head.run.run import run
 from head2head.speed.cpu import library

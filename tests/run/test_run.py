@@ -10,11 +10,12 @@ import torch
 import yaml
 from safetensors import safe_open
 
+from composed import compose
 from head2head.cli.evaluate import evaluate
 from head2head.errors import UserError
 from head2head.model import finetuner
 from head2head.model.finetuner import Diverged, FineTuner
-from head2head.run.configuration import compose, options
+from head2head.run.configuration import options
 from head2head.run.key import identify
 from head2head.run.record import device_name
 from head2head.run.result import read_result

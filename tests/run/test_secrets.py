@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from composed import compose
 from head2head.errors import UserError
 from head2head.run import key
-from head2head.run.configuration import compose
 from head2head.run.key import identify
 from head2head.run.run import run
 

@@ -19,6 +19,7 @@ from transformers import (
     RobertaModel,
 )
 
+from composed import compose
 from head2head.cli.evaluate import evaluate
 from head2head.data.batching import Batch
 from head2head.model.checkpoint import Checkpoint, load_encoder
@@ -27,7 +28,6 @@ from head2head.model.finetuner import FineTuner
 from head2head.model.heads import Layer, Linear, Mean, SentenceHead
 from head2head.model.optimizer import OptimizerSettings
 from head2head.model.output import EncoderSpec, Needs
-from head2head.run.configuration import compose
 from head2head.run.run import run
 from head2head.speed.embeddings import ReducedEmbedding, reduced_embeddings
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
+from composed import compose
 from head2head.model.memory import out_of_memory
-from head2head.run.configuration import compose
 from head2head.run.key import identify
 from head2head.sweep.job import failed, portable
 from head2head.sweep.plan import Planned

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from composed import compose
 from head2head.errors import UserError
 from head2head.model.build import build_head
 from head2head.model.checkpoint import Checkpoint, load_encoder
@@ -25,7 +26,7 @@ from head2head.model.heads import (
     WeightedSum,
 )
 from head2head.model.output import EncoderOutput, EncoderSpec, Needs
-from head2head.run.configuration import compose, options
+from head2head.run.configuration import options
 
 LABELS = ["O", "B-X", "I-X"]
 LENGTHS = (9, 6, 2, 12)

@@ -6,10 +6,11 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
+from composed import compose
 from head2head.errors import UserError
 from head2head.model.heads import ConcatLast, FirstLast, Layer, WeightedSum
 from head2head.model.output import EncoderOutput, EncoderSpec
-from head2head.run.configuration import compose, options
+from head2head.run.configuration import options
 
 SIX = EncoderSpec(hidden_size=2, num_layers=6)
 
