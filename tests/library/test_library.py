@@ -14,8 +14,9 @@ from head2head.errors import UserError
 
 PAGE = Path(__file__).parents[2] / "docs/library.md"
 QUICK = ["trainer.max_steps=4", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "threads=1"]
-TEXTS = ["the film was good", "a good book", "what a bad film", "the book was bad"] * 5
-NAMES = ["pos", "pos", "neg", "neg"] * 5
+THINGS = ["film", "book", "play", "song", "meal"]
+TEXTS = [f"the {thing} was {how}" for thing in THINGS for how in ("good", "great", "bad", "dull")]
+NAMES = ["pos", "pos", "neg", "neg"] * len(THINGS)
 
 
 @pytest.fixture
@@ -96,10 +97,10 @@ def test_pairs_have_second_texts_in_fit_and_predict(settings):
 
 
 def test_a_head_on_words_takes_lists_of_words_and_gives_tags_and_entities(settings):
-    sentences = [["Jo", "lives", "in", "New", "York"], ["Oslo", "is", "old"]] * 6
-    tags = [["B-PER", "O", "O", "B-LOC", "I-LOC"], ["B-LOC", "O", "O"]] * 6
+    sentences = [[name, verb, "in", "New", "York"] for name in THINGS for verb in ("lives", "works")]
+    tags = [["B-PER", "O", "O", "B-LOC", "I-LOC"]] * len(sentences)
     fitted = model(settings, "ner", "trainer.max_steps=40", "optimizer.lr=1e-2").fit(sentences, tags)
-    assert [len(found) for found in fitted.predict(sentences)] == [5, 3] * 6
+    assert [len(found) for found in fitted.predict(sentences)] == [5] * len(sentences)
     (found,) = fitted.predict(["Jo lives in New York."])
     assert len(found) == 6
     for text, entities in zip(["Jo saw York.", "Oslo"], fitted.entities(["Jo saw York.", "Oslo"]), strict=True):

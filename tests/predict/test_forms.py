@@ -125,8 +125,9 @@ def test_tables_of_words_have_a_row_a_word_with_its_entity_and_both_tables_are_e
     assert table["word"].tolist() == ["in", "New", "York", "Jo", "New", "York", "Jo"]
     assert table["sentence"].tolist() == [0] * 4 + [2] * 3
     assert table["prediction"].tolist()[3] == "I-PER"  # opens an entity, as conlleval has it
-    spans = table[["entity", "entity_start", "entity_end"]].dropna().drop_duplicates().to_numpy().tolist()
-    assert spans == [["LOC", 3, 11], ["PER", 12, 14], ["LOC", 3, 11], ["PER", 14, 16]]
+    spans = table[["sentence", "entity", "entity_start", "entity_end"]].dropna().drop_duplicates()
+    expected = [[0, "LOC", 3, 11], [0, "PER", 12, 14], [2, "LOC", 3, 11], [2, "PER", 14, 16]]
+    assert spans.to_numpy().tolist() == expected
     pd.testing.assert_frame_equal(from_csv, table, check_dtype=False)
 
 
