@@ -20,7 +20,7 @@ from head2head.run.run import ONE_DEVICE, build_trainer
 from head2head.speed import apply as speed
 
 # Of a window, in which rows of like length share batches: examples and characters, at the most.
-EXAMPLES = 8192
+EXAMPLES = 2048
 CHARACTERS = 1 << 22
 
 
