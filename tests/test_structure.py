@@ -20,14 +20,17 @@ ALLOWED = {
     "model": BASE | {"data", "metrics"},  # and never speed, which works on models from outside
     "run": BASE | {"data", "metrics", "model", "speed"},
     "frozen": BASE | {"data", "metrics", "model", "run", "speed"},
+    "predict": BASE | {"data", "model", "run", "speed"},
     "experiments": {"errors", "files", "run.result"},
     "statistics": {"errors"},
     "sweep": BASE | {"data", "experiments", "model", "run", "frozen", "statistics"},
     "report": {"errors", "statistics", "files", "experiments", "data.entities"}
     | {f"run.{name}" for name in ("result", "key", "canonical", "label", "configuration")},
     "compare": BASE | {"experiments", "run", "frozen", "sweep", "report", "statistics"},
+    "library": BASE | {"data", "model", "run", "frozen", "predict", "report"},  # what `import head2head` offers
     "cli": BASE
-    | {"data", "metrics", "model", "experiments", "run", "frozen", "sweep", "report", "compare", "speed", "statistics"},
+    | {"data", "metrics", "model", "experiments", "run", "frozen", "sweep", "report", "compare", "speed", "statistics"}
+    | {"predict", "library"},
 }
 ENCODER_AND_HEADS = ("model/encoder.py", "model/output.py", "model/heads")
 NOT_FOR_THEM = ("hydra", "omegaconf", "pytorch_lightning", "head2head.data", "head2head.files", "head2head.speed")
@@ -104,14 +107,24 @@ def test_at_most_five_files_stand_beside_the_rooms():
 
 
 def test_what_answers_before_training_loads_no_torch():
-    heavy = {"cli/evaluate.py", "cli/outputs.py"}  # these run encoders; cli/main.py imports them when they are called
+    heavy = {
+        "cli/evaluate.py",
+        "cli/outputs.py",
+        "cli/predict.py",
+    }  # these run encoders; cli/main.py imports them when they are called
     names = [
         ".".join(("head2head", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
         for path in modules()
         if room_of(path) in ("cli", "sweep", "report", "compare", "statistics")
         and str(path.relative_to(PACKAGE)) not in heavy
     ]
-    names += ["head2head.run.configuration", "head2head.run.key", "head2head.experiments", "head2head.frozen.eligible"]
+    names += [
+        "head2head",
+        "head2head.run.configuration",
+        "head2head.run.key",
+        "head2head.experiments",
+        "head2head.frozen.eligible",
+    ]
     code = "import importlib, sys; [importlib.import_module(n) for n in sys.argv[1:]]; sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr or "torch was imported"

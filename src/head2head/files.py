@@ -1,6 +1,7 @@
 """Files: text with the line numbers that an error message needs, yaml that cannot blow up, writing all or nothing,
 hashes of content, and names that stay names."""
 
+import codecs
 import contextlib
 import errno
 import functools
@@ -10,7 +11,7 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import xxhash
 import yaml
@@ -28,39 +29,76 @@ YAML_NODES = 100_000  # values in one, each alias counted with all that it stand
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(line number, line) of a UTF-8 file, without line ends and byte order mark.
-
-    Only newlines end a line: text may hold other separators, such as U+2028. A mark at the very end, which some
-    programs leave when they append to a file, is no text either.
+    """(line number, line) of a UTF-8 file; see `lines_of`. The file is read as far as its lines are asked for.
 
     Raises:
         UserError: missing, empty, or not UTF-8.
     """
-    content = read_bytes(path)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        decoded = error.object  # without the byte order mark
-        bad_line = decoded.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}:{bad_line}: not valid UTF-8 (byte 0x{decoded[error.start]:02x})") from None
-    if text.endswith(("\ufeff", "\ufeff\n")):
-        text = text.removesuffix("\n").removesuffix("\ufeff")
-    if not text.strip():
-        raise UserError(f"{path}: the file is empty")
-    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
-        yield number, line.removesuffix("\r")
+    with opened(path) as file:
+        yield from lines_of(file, str(path))
 
 
-def read_bytes(path: Path) -> bytes:
-    """A file's content.
+def lines_of(file: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
+    """(line number, line) of a UTF-8 stream, without line ends and byte order mark, in constant memory.
+
+    Only newlines end a line: text may hold other separators, such as U+2028. A mark at the very end, which some
+    programs leave when they append to a file, is no text either.
+
+    Args:
+        name: of the stream, for messages.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: it is empty, cannot be read, or is not UTF-8.
+    """
+    blank: list[tuple[int, str]] = []  # held back up to the first line with text: without any the file is empty
+    empty = True
+    lines = _decoded(file, name)
+    current = next(lines, None)
+    while current is not None:
+        following = next(lines, None)
+        number, line = current
+        if following is None and line.endswith(("\ufeff", "\ufeff\n")):
+            line = line.removesuffix("\n").removesuffix("\ufeff")
+            if not line:
+                break
+        current = following
+        if empty and not line.strip():
+            blank.append((number, line))
+            continue
+        empty = False
+        for earlier, text in (*blank, (number, line)):
+            yield earlier, text.removesuffix("\n").removesuffix("\r")
+        blank.clear()
+    if empty:
+        raise UserError(f"{name}: the file is empty")
+
+
+def _decoded(file: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
+    """(line number, line with its end), without the byte order mark at the start."""
+    try:
+        for number, content in enumerate(file, start=1):
+            if number == 1:
+                content = content.removeprefix(codecs.BOM_UTF8)
+                if not content:
+                    continue
+            try:
+                yield number, content.decode()
+            except UnicodeDecodeError as error:
+                raise UserError(f"{name}:{number}: not valid UTF-8 (byte 0x{content[error.start]:02x})") from None
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read: {error.strerror}") from None
+
+
+def opened(path: Path) -> BinaryIO:
+    """A file, to be read in bytes.
+
+    Raises:
+        UserError: it cannot be.
     """
     try:
         if stat.S_IFMT(path.stat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
             raise UserError(f"{path}: cannot be read: not a file on disk")  # a pipe could be waited for for ever
-        return path.read_bytes()
+        return path.open("rb")
     except FileNotFoundError:
         missing = path
         while not missing.parent.exists():
@@ -69,6 +107,40 @@ def read_bytes(path: Path) -> bytes:
         raise UserError(f"{path}: {what}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's content.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    with opened(path) as file:
+        try:
+            return file.read()
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path`, to be written piece by piece, which takes its place when the block ends well: a
+    reader sees the old file or the whole new one.
+
+    Raises:
+        UserError, Unwritable: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise cannot_be_written(path, error) from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def read_yaml(path: Path) -> Any:

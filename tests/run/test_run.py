@@ -439,8 +439,8 @@ def test_a_random_pooler_under_a_frozen_encoder_is_the_same_when_evaluated(tmp_p
 
 def test_predictions_are_written_under_a_name_that_says_what_they_are(finished, tmp_path):
     _, folder = finished
-    with pytest.raises(UserError, match=r"a name that ends in .parquet"):
-        evaluate(folder, split="validation", output=tmp_path / "predictions.csv")
+    with pytest.raises(UserError, match=r"predictions\.xlsx: unknown form; give --format csv, jsonl"):
+        evaluate(folder, split="validation", output=tmp_path / "predictions.xlsx")
     with pytest.raises(UserError, match="not the folder of a finished run"):
         evaluate(folder / "result.json")
 

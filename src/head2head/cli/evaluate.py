@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
-from head2head.data.conll import Conll
-from head2head.data.table import Table
+from head2head.data.own_file import task_of_file
 from head2head.data.task import Task
 from head2head.errors import UserError
-from head2head.files import write_atomically
-from head2head.model.build import build_data, build_model, targets_of
+from head2head.files import replacing, write_atomically
+from head2head.model.build import build_data, targets_of
 from head2head.model.finetuner import FineTuner
+from head2head.model.heads import TokenHead
+from head2head.predict.examples import of_dataset
+from head2head.predict.forms import chosen_form, write
+from head2head.predict.predictions import Prediction, SentencePrediction
+from head2head.predict.predictions import predictions as predictions_of
+from head2head.predict.predictor import windows
 from head2head.run.configuration import compose
 from head2head.run.key import build_task, held_out
-from head2head.run.record import kept_weights, write_predictions
-from head2head.run.result import read_result
-from head2head.run.run import build_trainer, quiet
-from head2head.run.stored import read_config
+from head2head.run.load import read_run, restore
+from head2head.run.record import write_predictions
+from head2head.run.run import ONE_DEVICE, build_trainer, quiet
 from head2head.speed import apply as speed
 
 
@@ -33,6 +35,7 @@ def evaluate(
     data_dir: Path | None = None,
     output: Path | None = None,
     trust: Sequence[str] = (),
+    form: str | None = None,
 ) -> dict[str, float] | None:
     """Predict a split with a finished run, and score it where it has labels.
 
@@ -41,6 +44,8 @@ def evaluate(
 
     Args:
         trust: packages with classes of the user's own that the run's configuration may name.
+        form: of the predictions; by default that of the output's ending. parquet is the table that a run leaves of its
+            validation, with logits (record.write_predictions); the others are those of `predict`.
 
     Returns:
         The metrics; None where the split has no labels.
@@ -49,18 +54,14 @@ def evaluate(
         UserError: no finished run, no weights, no such split, or data that cannot be read.
     """
     quiet()
-    if output is not None and output.suffix != ".parquet":
-        raise UserError(f"--output {output}: predictions are written as parquet; give a name that ends in .parquet")
-    result = read_result(run)
-    if result.failed:
-        raise UserError(f"{run}: this run has failed ({result.failed}); there is nothing to evaluate")
-    config = read_config(run, trust)
-    trained = held_out(config, build_task(config))
-    task = chosen_task(config, trained, file, task_name, data_dir)
+    finished = read_run(run, trust)
+    form = chosen_form(finished.task, output, form, "parquet")
+    config, result = finished.config, finished.result
+    task = chosen_task(config, finished.task, file, task_name, data_dir)
     name = file.stem if file else split
     split = "test" if file else split
-    trainer = build_trainer(config["trainer"] | {"devices": 1, "num_nodes": 1, "strategy": "auto"})
-    model = restore(run, config, result.encoder, trained)
+    trainer = build_trainer(config["trainer"] | ONE_DEVICE)
+    model = restore(finished).model
     # The arithmetic of the run itself, so that the same split gives the same numbers.
     speed.apply(model.encoder, trainer.strategy.root_device, trainer.precision, fast=config["speed"] == "fast")
     model.metrics = list(task.metrics)
@@ -68,11 +69,12 @@ def evaluate(
     model.targets = targets_of(data, [split])
     trainer.validate(model, dataloaders=data.evaluation_dataloader(split), verbose=False)
     label = task_name or result.task
-    predictions = output or run / f"predictions-{label}-{name}.parquet"
-    try:
-        write_predictions(predictions, model, task, split)
-    except OSError as error:
-        raise UserError(f"{predictions}: cannot be written: {error.strerror}") from None
+    predictions = output or run / f"predictions-{label}-{name}.{form}"
+    if form == "parquet":
+        with replacing(predictions) as path:
+            write_predictions(path, model, task, split)
+    else:
+        write(predicted(task, split, model), form, predictions, f"{label} {name}")
     targets = model.targets[split]
     if targets.labels is None:
         print(f"{label} {name}: no labels to score against; {targets.num_predictions} predictions in {predictions}")
@@ -85,6 +87,16 @@ def evaluate(
     return metrics
 
 
+def predicted(task: Task, split: str, model: FineTuner) -> Iterator[Prediction | SentencePrediction]:
+    """The predictions of a split that has been validated."""
+    joint = isinstance(model.head, TokenHead) and bool(model.head.classifier.joint)
+    done = 0
+    for window in windows(of_dataset(task, task.read(split))):
+        count = sum(len(example.places) for example in window) if task.kind == "token" else len(window)
+        yield from predictions_of(window, model.logits[split][done : done + count], task, joint)
+        done += count
+
+
 def chosen_task(
     config: dict[str, Any], trained: Task, file: Path | None, task_name: str | None, data_dir: Path | None
 ) -> Task:
@@ -94,25 +106,7 @@ def chosen_task(
         UserError: another kind of task, or other labels.
     """
     if file is not None:
-        common = {
-            "name": trained.name,
-            "metrics": trained.metrics,
-            "labels": trained.labels,
-            "max_length": trained.max_length,
-            "pairs": trained.pairs,
-        }
-        if isinstance(trained, Conll):
-            kept = {name: getattr(trained, name) for name in ("token_column", "tag_column", "context")}
-            return Conll(**common, **kept, train=str(file), validation=str(file), test=str(file))  # type: ignore[arg-type]
-        if trained.kind == "token":
-            return Conll(**common, train=str(file), validation=str(file), test=str(file))  # type: ignore[arg-type]
-        target = "regression" if trained.regression else "classification"
-        names: dict[str, Any] = {}
-        if isinstance(trained, Table):
-            names = {name: getattr(trained, name) for name in ("text", "text_pair", "label", "columns")}
-        elif trained.has_pairs:
-            names = {"text_pair": "text_pair"}
-        return Table(**common, **names, target=target, train=str(file), validation=str(file), test=str(file))  # type: ignore[arg-type]
+        return task_of_file(trained, file)
     settings = config["task"]
     if task_name is not None and task_name != trained.name:
         settings = compose([f"task={task_name}"])["task"]
@@ -128,29 +122,3 @@ def chosen_task(
     if task.kind != trained.kind or list(task.labels) != list(trained.labels):
         raise UserError(f"task {task.name} has other labels than {trained.name}, which the run was trained on")
     return task
-
-
-def restore(run: Path, config: dict[str, Any], sha256: str, trained: Task) -> FineTuner:
-    """The run's model with its trained weights.
-
-    Args:
-        sha256: of the encoder that the run started from.
-
-    Raises:
-        UserError: the run was told to keep no weights, or they do not fit.
-    """
-    path = run / "model.safetensors"
-    if not path.exists():
-        raise UserError(f"{run}: the run kept no weights (save_model=false); train it again with save_model=true")
-    model = build_model(config, trained, config["seed"])
-    if model.encoder.checkpoint_sha256 != sha256:
-        raise UserError(
-            f"{run}: encoder {config['encoder']['name']} is not the one that the run was "
-            "trained on (its weights differ)"
-        )
-    weights = load_file(path)
-    kept = kept_weights(model)
-    if kept != set(weights):
-        raise UserError(f"{path}: not the weights of this run's model ({len(kept ^ set(weights))} names differ)")
-    model.load_state_dict(weights, strict=False)
-    return model

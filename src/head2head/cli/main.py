@@ -97,7 +97,10 @@ def evaluate(
     task: Annotated[str | None, typer.Option(help="Another task with the same labels: ax for a run on mnli.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where the data lie, if not where the run found them.")] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Where predictions go (parquet); by default the run's folder.")
+        Path | None, typer.Option(help="Where predictions go; by default the run's folder, as parquet.")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="csv, jsonl, parquet or conll; by default as --output ends.", show_default=False)
     ] = None,
     trust: Annotated[
         list[str] | None, typer.Option(help="Package or module with classes of your own that the run was trained with.")
@@ -110,7 +113,46 @@ def evaluate(
         with importing():
             from head2head.cli.evaluate import evaluate as evaluate_run
 
-        evaluate_run(run, split, input, task, data_dir, output, trust or ())
+        evaluate_run(run, split, input, task, data_dir, output, trust or (), format)
+
+    one_line_errors(work)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)],
+    text: Annotated[str | None, typer.Argument(help="What to predict.", show_default=False)] = None,
+    pair: Annotated[str | None, typer.Option(help="The second text, for a run on pairs.")] = None,
+    input: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of TEXT: a text a line (.txt, or - for standard input), a row (csv, tsv, jsonl, parquet), or "
+            "for a run on words a column file."
+        ),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Where predictions go; by default standard output.")] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="csv, jsonl, parquet or conll; by default as --output ends, and jsonl on standard output.",
+            show_default=False,
+        ),
+    ] = None,
+    columns: Annotated[
+        bool, typer.Option("--columns", help="The input is a column file, one word a line, whatever its name.")
+    ] = False,
+    trust: Annotated[
+        list[str] | None, typer.Option(help="Package or module with classes of your own that the run was trained with.")
+    ] = None,
+) -> None:
+    """Predict texts with a finished run: labels by name with their probability, values, or entities."""
+    from head2head.cli.hydra_command_line import one_line_errors
+
+    def work() -> None:
+        with importing():
+            from head2head.cli.predict import predict as predict_with
+
+        predict_with(run, text, pair, input, output, format, columns, trust or ())
 
     one_line_errors(work)
 

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from head2head.errors import UserError
 from head2head.files import read_yaml
-from head2head.model.checkpoint import Checkpoint, load_encoder
-from head2head.model.encoder import Encoder, NoPooler
+from head2head.library.encoding import encoded
 from head2head.model.heads.pooling import Pool
-from head2head.model.output import EncoderOutput, EncoderSpec, Needs
+from head2head.model.output import EncoderOutput, EncoderSpec
 from head2head.model.trusted import instantiate
-from head2head.run.configuration import compose, description, options
+from head2head.run.configuration import description, options
 
 
 def describe(text: str, pair: str | None, encoder_name: str) -> dict[str, Any]:
@@ -31,35 +30,22 @@ def describe(text: str, pair: str | None, encoder_name: str) -> dict[str, Any]:
     Raises:
         UserError: no such encoder, or the text is empty or too long for it.
     """
-    if not text.strip():
-        raise UserError("the text is empty")
-    checkpoint = chosen(encoder_name)
-    spec = checkpoint.spec()
-    encoder, without_pooler = whole(checkpoint, spec)
-    encoder.eval()
-    tokenizer = checkpoint.tokenizer()
-    encoded = tokenizer(text, pair, return_tensors="pt", return_special_tokens_mask=True, return_token_type_ids=True)
-    length = encoded["input_ids"].shape[1]
-    if length > encoder.max_length:
-        raise UserError(f"the text has {length} word pieces; {checkpoint.name} reads at most {encoder.max_length}")
+    found = encoded(text, pair, encoder_name)
+    checkpoint, spec, output, ids = found.checkpoint, found.spec, found.output, found.ids
+    pooler = output.pooled
     with torch.no_grad():
-        output = encoder(
-            encoded["input_ids"], encoded["attention_mask"], encoded["token_type_ids"], encoded["special_tokens_mask"]
-        )
-        pooler = output.pooled
         pools = pooled(output, spec)
-    ids = encoded["input_ids"][0].tolist()
     states = [output.hidden_state(i) for i in range(spec.num_layers + 1)]
     return {
         "encoder": checkpoint.name,
         "text": text,
         "pair": pair,
-        "word_pieces": tokenizer.convert_ids_to_tokens(ids),
+        "word_pieces": found.pieces,
         "ids": ids,
         "outputs": {
             "last_hidden_state": summary(output.last_hidden_state)
             | {"tf_hub": "sequence_output", "what": "one vector a word piece, from the last layer; what NER reads"},
-            "pooler_output": (summary(pooler) if pooler is not None else {"shape": None, "why": without_pooler})
+            "pooler_output": (summary(pooler) if pooler is not None else {"shape": None, "why": found.without_pooler})
             | {"tf_hub": "pooled_output, default", "what": "tanh(W h[CLS] + b); not the [CLS] hidden state"},
             "hidden_states": {
                 "shapes": [list(state.shape) for state in states],
@@ -75,29 +61,6 @@ def describe(text: str, pair: str | None, encoder_name: str) -> dict[str, Any]:
         },
         "pools": pools,
     }
-
-
-def chosen(name: str) -> Checkpoint:
-    """The checkpoint of an encoder's name, hub id or folder.
-
-    Raises:
-        UserError: no such encoder.
-    """
-    named = name in options("encoder")
-    if not named and "/" not in name and not Path(name).is_dir():
-        compose([f"encoder={name}"])  # says which names are near
-    config = compose([f"encoder={name}"] if named else ["encoder=any", f"encoder.name='{name}'"])["encoder"]
-    return Checkpoint(config["name"], config["revision"], config["config"])
-
-
-def whole(checkpoint: Checkpoint, spec: EncoderSpec) -> tuple[Encoder, str | None]:
-    """The encoder with all its outputs, and why it has no pooler_output, where it has none."""
-    everything = Needs(frozenset(range(spec.num_layers + 1)), pooler=True, attentions=True)
-    try:
-        return load_encoder(checkpoint, everything, attention="eager"), None
-    except NoPooler as error:
-        needs = Needs(everything.layers, attentions=True)
-        return load_encoder(checkpoint, needs, attention="eager"), f"none: {error}"
 
 
 def pooled(output: EncoderOutput, spec: EncoderSpec) -> dict[str, Any]:

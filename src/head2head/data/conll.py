@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from head2head.data.entities import detect_scheme, iob2_labels, parse_tag, to_iob2
 from head2head.data.labels import check_spelling, numbering
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 DOCSTART = "-DOCSTART-"
+
+
+class Sentence(NamedTuple):
+    """A sentence of a column file: its words, their tags (none for words alone), its document's number, and the line
+    of each word."""
+
+    tokens: list[str]
+    tags: list[str]
+    document: int
+    lines: list[int]
 
 
 @dataclass
@@ -119,53 +130,59 @@ class Conll(Task):
         return [[known[tag] for tag in row] for row in tags]
 
     def _sentences(self, path: Path, may_lack_tags: bool = False) -> Sentences:
-        """Read a column file.
+        """What a column file holds; see `sentences_of`."""
+        found = Sentences([], [], [], [])
+        for sentence in self.sentences_of(numbered_lines(path), str(path), may_lack_tags):
+            found.tokens.append(sentence.tokens)
+            if sentence.tags:
+                found.tags.append(sentence.tags)
+            found.documents.append(sentence.document)
+            found.lines.append(sentence.lines)
+        return found
+
+    def sentences_of(
+        self, lines: Iterable[tuple[int, str]], source: str, may_lack_tags: bool = False
+    ) -> Iterator[Sentence]:
+        """Read the lines of a column file.
 
         Args:
+            lines: with their numbers.
+            source: the file's name, for messages.
             may_lack_tags: take a first line of one column for a file of words alone.
 
         Raises:
             UserError: a line with too few columns, or a tag that is none.
         """
-        found = Sentences([], [], [], [])
-        tokens: list[str] = []
-        tags: list[str] = []
-        lines: list[int] = []
-        document, columns = 0, self.columns
-        for number, line in [*numbered_lines(path), (0, "")]:
+        found = Sentence([], [], 0, [])
+        columns = self.columns
+        for number, line in chain(lines, [(0, "")]):
             # Blanks and tabs alone: a word may be or hold another space, such as U+00A0.
             cells = [cell for cell in line.replace("\t", " ").split(" ") if cell]
             if cells and cells[0] != DOCSTART:
                 columns = columns or max(len(cells), 1 if may_lack_tags else 2)
                 if len(cells) != columns:
-                    raise UserError(f"{path}:{number}: expected {columns} columns, found {len(cells)}")
+                    raise UserError(f"{source}:{number}: expected {columns} columns, found {len(cells)}")
                 if columns == 1 and may_lack_tags:
-                    tokens.append(cells[0])
-                    lines.append(number)
+                    found.tokens.append(cells[0])
+                    found.lines.append(number)
                     continue
                 for name in ("token_column", "tag_column"):
                     if not -columns <= getattr(self, name) < columns:
                         raise UserError(
-                            f"{path}:{number}: task.{name}={getattr(self, name)}: there are {columns} columns"
+                            f"{source}:{number}: task.{name}={getattr(self, name)}: there are {columns} columns"
                         )
-                tokens.append(cells[self.token_column])
-                tags.append(cells[self.tag_column])
-                lines.append(number)
+                found.tokens.append(cells[self.token_column])
+                found.tags.append(cells[self.tag_column])
+                found.lines.append(number)
                 try:
-                    parse_tag(tags[-1])
+                    parse_tag(found.tags[-1])
                 except ValueError as error:
-                    raise UserError(f"{path}:{number}: {error}") from None
+                    raise UserError(f"{source}:{number}: {error}") from None
                 continue
-            if tokens:
-                found.tokens.append(tokens)
-                if tags:
-                    found.tags.append(tags)
-                found.documents.append(document)
-                found.lines.append(lines)
-                tokens, tags, lines = [], [], []
-            if cells:
-                document += 1
-        return found
+            document = found.document
+            if found.tokens:
+                yield found
+            found = Sentence([], [], document + bool(cells), [])
 
 
 @dataclass(kw_only=True)

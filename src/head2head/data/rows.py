@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from head2head.errors import UserError, shortened
-from head2head.files import numbered_lines, read_bytes
+from head2head.files import numbered_lines, opened
 
 
 class Row(NamedTuple):
@@ -131,16 +130,19 @@ def read_parquet(path: Path) -> Iterator[Row]:
     """The rows of a parquet file."""
     import pyarrow.parquet
 
-    content = read_bytes(path)
     number = 0
     try:
-        file = pyarrow.parquet.ParquetFile(io.BytesIO(content), page_checksum_verification=True)
-        names = file.schema_arrow.names
-        for batch in file.iter_batches(batch_size=10_000, use_threads=False):
-            batch.validate(full=True)
-            for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                number += 1
-                yield Row(number, names, cells)
+        with opened(path) as content:
+            # Through a buffer: a file may be one group of rows that no memory holds.
+            file = pyarrow.parquet.ParquetFile(content, page_checksum_verification=True, buffer_size=1 << 20)
+            names = file.schema_arrow.names
+            for batch in file.iter_batches(batch_size=1000, use_threads=False):
+                batch.validate(full=True)
+                for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    number += 1
+                    yield Row(number, names, cells)
+    except UserError:
+        raise
     except Exception as error:  # of a damaged file: a dozen types of Arrow's and Python's
         reason = shortened((str(error) or type(error).__name__).splitlines()[0], 120)
         what = f"damaged after row {number}" if number else "not a parquet file, or a damaged one"

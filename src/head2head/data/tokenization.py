@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +65,7 @@ def tokenize(
         settings.append("apart")
     name = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32]
     cached = cache_dir / f"{name}.arrow"
-    if kind == "token":
-        arguments: dict[str, Any] = {"tokenizer": tokenizer, "max_length": max_length}
-        numbered = dataset.add_column("first_unit", first_units(dataset["tokens"][:]))
-        if context == "document":
-            numbered = with_neighbours(numbered)
-        function, source = token_windows, numbered
-    else:
-        arguments = {"tokenizer": tokenizer, "max_length": max_length}
-        function, source = sentences, texts_of_pairs(dataset) if apart else dataset
+    function, source = to_be_mapped(dataset, kind, context, apart)
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         clear_abandoned(cache_dir, "tmp*")
@@ -83,7 +75,7 @@ def tokenize(
         tokenized = source.map(
             function,
             batched=True,
-            fn_kwargs=arguments,
+            fn_kwargs={"tokenizer": tokenizer, "max_length": max_length},
             remove_columns=source.column_names,
             cache_file_name=str(cached),
             new_fingerprint=name,
@@ -94,6 +86,29 @@ def tokenize(
         return tokenized
     except OSError as error:
         raise cannot_be_written(f"cache_dir: {cache_dir}", error) from error
+
+
+def to_be_mapped(
+    dataset: Dataset, kind: str, context: str, apart: bool
+) -> tuple[Callable[..., dict[str, list]], Dataset]:
+    """What tokenizes a task's rows, and these with what it needs to know of each."""
+    if kind != "token":
+        return sentences, texts_of_pairs(dataset) if apart else dataset
+    numbered = dataset.add_column("first_unit", first_units(dataset["tokens"][:]))
+    return token_windows, with_neighbours(numbered) if context == "document" else numbered
+
+
+def tokenize_some(
+    dataset: Dataset,
+    kind: str,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    context: str = "sentence",
+    apart: bool = False,
+) -> Dataset:
+    """What `tokenize` gives, in memory, for rows that are seen once and are no whole split."""
+    function, source = to_be_mapped(dataset, kind, context, apart)
+    return Dataset.from_dict(function(source[:], tokenizer=tokenizer, max_length=max_length))
 
 
 def is_whole(path: Path) -> bool:

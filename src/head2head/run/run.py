@@ -135,6 +135,10 @@ FIXED = {
 }
 
 
+# With what a finished run is computed again, on whatever it was trained.
+ONE_DEVICE = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
+
+
 def build_trainer(settings: dict[str, Any], callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
     """Lightning's Trainer with the run's progress display.
 

@@ -1,0 +1,1 @@
+"""What `import head2head` offers, thin over the rest."""
