@@ -1,5 +1,6 @@
 """`head2head VERB`: train and sweep take Hydra's key=value form, the rest is an ordinary command line."""
 
+import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -149,6 +150,9 @@ def predict(
     from head2head.cli.hydra_command_line import one_line_errors
 
     def work() -> None:
+        # Each shape of a batch has products of its own, which oneDNN keeps, 1,024 by default: memory grew with the
+        # file's length. It is read when torch is loaded.
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
         with importing():
             from head2head.cli.predict import predict as predict_with
 

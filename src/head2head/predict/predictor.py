@@ -19,8 +19,7 @@ from head2head.run.load import LoadedRun
 from head2head.run.run import ONE_DEVICE, build_trainer
 from head2head.speed import apply as speed
 
-# Of a window, in which rows of like length share batches: examples and characters, at the most. Beside a window, what
-# grows is oneDNN's cache of compiled products, with each new shape of a batch, up to 1,024 of them (some 50 MB).
+# Of a window, in which rows of like length share batches: examples and characters, at the most.
 EXAMPLES = 2048
 CHARACTERS = 1 << 22
 
