@@ -341,7 +341,8 @@ def show(found: dict[str, Any]) -> None:
     console = Console()
     console.print(title(found), markup=False, highlight=False)
     for caption, columns, rows in tables(found):
-        table = Table(title=Text(f"\n{caption}"), title_justify="left", title_style="")
+        console.print(f"\n{caption}", markup=False, highlight=False, soft_wrap=True)
+        table = Table()
         for column in columns:
             table.add_column(Text(column))
         for row in rows:
