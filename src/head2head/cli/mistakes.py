@@ -265,7 +265,9 @@ def differ(first: Predicted, second: Predicted, most: int = MOST) -> dict[str, A
     return found | _grouped(
         sorted_,
         len(gold),
-        lambda i: _example(first, i, gold=labels[gold[i]], first=labels[ours[i]], second=labels[theirs[i]]),
+        lambda i: _example(
+            first, i, gold=labels[int(gold[i])], first=labels[int(ours[i])], second=labels[int(theirs[i])]
+        ),
         most,
     )
 
@@ -273,8 +275,8 @@ def differ(first: Predicted, second: Predicted, most: int = MOST) -> dict[str, A
 def _sentences(first: Predicted, second: Predicted, most: int) -> dict[str, Any]:
     sides = [first.entities("label"), first.entities("prediction"), second.entities("prediction")]
     gold, ours, theirs = (mistakes.written_out(side, len(first.words)) for side in sides)
-    right = [~mistakes.sentences_differ(gold, side, first.lengths) for side in (ours, theirs)]
-    sorted_ = mistakes.disagreement(*right, mistakes.sentences_differ(ours, theirs, first.lengths))
+    first_right, second_right = (~mistakes.sentences_differ(gold, side, first.lengths) for side in (ours, theirs))
+    sorted_ = mistakes.disagreement(first_right, second_right, mistakes.sentences_differ(ours, theirs, first.lengths))
     bounds = list(pairwise(np.concatenate([[0], np.cumsum(first.lengths)])))
 
     def example(sentence: int) -> dict[str, Any]:

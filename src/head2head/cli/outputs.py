@@ -205,14 +205,14 @@ def write_tensors(reading: Reading, path: Path) -> None:
         "input_ids": torch.tensor([reading.ids]),
         "token_type_ids": torch.tensor([reading.segments]),
         "attention_mask": output.attention_mask,
-        "special_tokens_mask": output.special_tokens_mask,
         "last_hidden_state": output.last_hidden_state,
         **{f"hidden_states.{number}": state for number, state in enumerate(reading.states)},
         **{f"attentions.{number}": attention for number, attention in enumerate(output.attentions)},
         **{f"pools.{name}": found.vector for name, found in reading.pools.items()},
     }
-    if output.pooled is not None:
-        tensors["pooler_output"] = output.pooled
+    for name, tensor in (("special_tokens_mask", output.special_tokens_mask), ("pooler_output", output.pooled)):
+        if tensor is not None:
+            tensors[name] = tensor
     metadata = {"encoder": reading.checkpoint.name, "text": reading.text, "pair": reading.pair or ""}
     own_memory = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
     try:

@@ -114,9 +114,8 @@ def _parameters(content: Any, method: str) -> dict[str, Parameter]:
     found = {}
     for name, settings in flat.items():
         try:
-            found[name] = parameter(settings)
-            if name == "head" and isinstance(found[name], Choice):
-                found[name] = _heads(found[name])
+            entry = parameter(settings)
+            found[name] = _heads(entry) if name == "head" and isinstance(entry, Choice) else entry
             if method == "grid":
                 _check_in_grid(found[name])
         except UserError as error:
