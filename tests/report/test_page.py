@@ -8,7 +8,7 @@ import pytest
 from synthetic import make_result, write_experiment
 
 from head2head.report.analysis import Options, analyse
-from head2head.report.page import write
+from head2head.report.page import DARK, LIGHT, write
 from head2head.report.plots import FIGURE
 from head2head.report.runs import load
 
@@ -20,7 +20,7 @@ class Checked(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.open, self.tags, self.words = [], [], []
+        self.open, self.tags, self.words, self.texts = [], [], [], []
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
@@ -36,6 +36,7 @@ class Checked(HTMLParser):
     def handle_data(self, data):
         if self.open and self.open[-1] not in ("script", "style"):
             self.words.append(data)
+            self.texts.append((self.open[-1], data))
 
 
 def parsed(path: Path) -> Checked:
@@ -80,9 +81,16 @@ def page(make):
 
 def test_the_page_is_well_formed_and_its_parts_are_in_order(usual):
     checked = parsed(usual)
-    named = "Scores|Figures|What these runs can and cannot show|Differences|In detail|Failed runs|How this was made"
-    headings = re.findall(rf"\n({named})(?=\n)", "\n" + "\n".join(checked.words))
-    assert headings == named.split("|")
+    named = "Scores|Task by task|What these runs can and cannot show|Figures|Differences|In detail|Failed runs|Runs"
+    headings = [text for tag, text in checked.texts if tag == "h2"]
+    assert headings == [*named.split("|"), "How this was made"]
+
+
+def test_the_contents_list_leads_to_every_section_and_figure(usual):
+    tags = parsed(usual).tags
+    targets = {attributes["href"].removeprefix("#") for tag, attributes in tags if tag == "a"}
+    assert targets == {attributes["id"] for tag, attributes in tags if tag in ("h2", "h3")}
+    assert len(targets) >= 9
 
 
 def test_the_page_loads_nothing(usual):
@@ -125,8 +133,55 @@ def test_without_failed_runs_there_is_no_such_section(page):
 def test_the_tables_numbers_are_in_the_page(usual):
     text = usual.read_text(encoding="utf-8")
     # Seeds 0 to 7: mean 3.5, standard deviation 2.449.
-    assert "63.5 ± 2.4" in text  # 0.6 + 0.01 seed
-    assert "<strong>74.2</strong> ± 2.9" in text  # 0.7 + 0.012 seed
+    assert '63.5<span class="rest"> ± 2.4</span>' in text  # 0.6 + 0.01 seed
+    assert '<strong>74.2</strong><span class="rest"> ± 2.9</span>' in text  # 0.7 + 0.012 seed
+
+
+def test_the_page_opens_with_which_head_to_take_and_what_would_make_it_surer(usual):
+    words = [word.strip() for word in parsed(usual).words if word.strip()]
+    first = words.index("trial") + 1
+    assert words[first].startswith("Take mean: the best mean rank, 1.00 over 2 tasks;")
+    assert "how sure that is cannot be said, since predictions are missing" in words[first]
+    assert words[first + 1].startswith("The predictions of every run would say how sure")
+    assert words[first + 2].startswith("33 runs")
+
+
+def test_cells_carry_short_marks_that_the_legend_explains(page):
+    results = [*some_runs(), make_result("rte", "max", 0, 0.4), make_result("rte", "max", 1, 0.5, collapsed=True)]
+    texts = parsed(page(results)).texts
+    marks = [text for tag, text in texts if tag == "sup"]
+    assert marks == ["n=2 1c 2b"]
+    notes = " ".join(text for tag, text in texts if tag == "p")
+    assert "c (collapsed): the predictions are constant" in notes
+    assert "b (≤ baseline): not above the majority baseline." in notes
+    assert "A number before a letter: how many of the cell's runs." in notes
+
+
+def test_differences_stand_under_the_name_of_their_task(usual):
+    checked = parsed(usual)
+    groups = [tag for tag, attributes in checked.tags if attributes.get("scope") == "rowgroup"]
+    assert len(groups) == 2 * 2  # cola and rte, in "Differences" (no leader without predictions) and "In detail"
+    columns = [text for tag, text in checked.texts if tag == "th"]
+    assert columns.count("comparison") == 2
+
+
+def test_each_run_shows_its_settings_and_its_command_on_click(page):
+    rates = (1e-5, 2e-5)
+    path = page([make_result("rte", "mean", s, 0.7, settings={"optimizer.lr": r}) for s, r in enumerate(rates)])
+    pres = [text for tag, text in parsed(path).texts if tag == "pre"]
+    assert len(pres) == 2
+    assert "python train.py task=rte head=mean seed=0\n" in pres[0]
+    assert "optimizer.lr: 1e-05\n" in pres[0]
+    assert "optimizer.lr: 2e-05\n" in pres[1]
+    assert "batch_size" not in pres[0]  # the same in both
+
+
+def test_every_colour_of_a_figure_is_one_that_the_page_changes_in_dark_mode(usual):
+    text = usual.read_text(encoding="utf-8")
+    figures = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert len(figures) >= 4
+    assert not [color for figure in figures for color in re.findall(r"(?:fill|stroke): (#\w+)", figure)]
+    assert set(re.findall(r"var\((--[\w-]+)\)", "".join(figures))) <= set(DARK) == set(LIGHT)
 
 
 def test_every_figure_has_words_for_those_who_do_not_see_it(usual):

@@ -266,6 +266,11 @@ def test_a_head_has_one_colour_in_every_figure(make):
     assert {to_hex(curve.get_color()), to_hex(means[1]), *in_row} == {color.lower()}
 
 
+def test_ten_heads_have_ten_colours_and_ten_markers():
+    looks = drawing.looks([f"head{i}" for i in range(10)]).values()
+    assert len({look.color for look in looks}) == len({look.marker for look in looks}) == 10
+
+
 def test_twelve_heads_are_told_apart():
     looks = drawing.looks([f"head{i}" for i in range(12)]).values()
     assert len({(look.color, look.marker) for look in looks}) == 12

@@ -25,6 +25,7 @@ from head2head.run.configuration import (
     check_names,
     combinations,
     compose,
+    in_our_names,
     known_keys,
     one_line,
     refuse_several_devices,
@@ -234,7 +235,7 @@ def sort(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         flags.append(argument)
         if argument in VALUED and rest and "=" not in rest[0]:
             flags.append(rest.pop(0))
-    return flags, overrides
+    return flags, in_our_names(overrides)
 
 
 def check_flag(argument: str, rest: Sequence[str]) -> None:

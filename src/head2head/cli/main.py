@@ -71,16 +71,28 @@ def outputs(
     pair: Annotated[str | None, typer.Option(help="A second text, read as the second segment.")] = None,
     encoder: Annotated[str, typer.Option(help="Name of an encoder, hub id or folder.")] = "minilm",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Folder for figures: attention, word pieces over the layers, pools.")
+    ] = None,
+    tensors: Annotated[
+        Path | None, typer.Option(help="File (.safetensors) for all outputs and pools as they are.")
+    ] = None,
 ) -> None:
     """Show the encoder's four outputs for a text, and the vector that every pool computes from them."""
     from head2head.cli.hydra_command_line import one_line_errors
 
     def work() -> None:
         with importing():
-            from head2head.cli.outputs import describe, show
+            from head2head.cli.outputs import described, draw, read, show, write_tensors
 
-        description = describe(text, pair, encoder)
-        show(description, json)
+        reading = read(text, pair, encoder)
+        show(described(reading), json)
+        files = [] if plot is None else draw(reading, plot)
+        if tensors is not None:
+            write_tensors(reading, tensors)
+            files.append(tensors)
+        for file in () if json else files:  # JSON is all that --json prints
+            print(file)
 
     one_line_errors(work)
 
@@ -157,6 +169,36 @@ def predict(
             from head2head.cli.predict import predict as predict_with
 
         predict_with(run, text, pair, input, output, format, columns, trust or ())
+
+    one_line_errors(work)
+
+
+@app.command()
+def errors(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)],
+    other: Annotated[
+        Path | None, typer.Argument(help="Another run on the same data: where the two differ.", show_default=False)
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split that was predicted; by default the one that the run's score is of.")
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, help="How many examples of each kind are listed.")] = 20,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Write a page (.html) as well.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the data lie, if not where the run found them.")] = None,
+    trust: Annotated[
+        list[str] | None, typer.Option(help="Package or module with classes of your own that the run was trained with.")
+    ] = None,
+) -> None:
+    """What a finished run gets wrong: confusions, confident mistakes, entities by kind; or where two runs differ."""
+    from head2head.cli.hydra_command_line import one_line_errors
+
+    def work() -> None:
+        with importing():
+            from head2head.cli.mistakes import errors as show_errors
+
+        runs = [run] if other is None else [run, other]
+        show_errors(runs, split, data_dir, most, json, output, trust or [])
 
     one_line_errors(work)
 

@@ -3,26 +3,75 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hydra.errors import InstantiationException
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+from safetensors.torch import save
 from torch import Tensor
 
+from head2head.cli.output_figures import Looked, figures
 from head2head.errors import UserError
-from head2head.files import read_yaml
+from head2head.files import read_yaml, write_atomically
 from head2head.library.encoding import encoded
-from head2head.model.heads.pooling import Pool
+from head2head.model.checkpoint import Checkpoint
+from head2head.model.heads.pooling import Attention, Pool
 from head2head.model.output import EncoderOutput, EncoderSpec
 from head2head.model.trusted import instantiate
 from head2head.run.configuration import description, options
 
+# What one has to know of an encoder's outputs that their shapes do not say.
+CAVEATS = {
+    "sentence-transformers/all-MiniLM-L6-v2": (
+        "its pooler was not trained by its last objective: all-MiniLM-L6-v2 was distilled, then tuned with mean "
+        "pooling on single texts, which pooler_output had no part in; pairs read together are new to it"
+    )
+}
 
-def describe(text: str, pair: str | None, encoder_name: str) -> dict[str, Any]:
-    """Word pieces, the encoder's outputs and pools of one text, as plain data.
+
+@dataclass(frozen=True)
+class Pooled:
+    """What a pool makes of the last layer: (1, D); a pool that learns is as before training."""
+
+    pool: Pool
+    mask: Tensor
+    vector: Tensor
+    what: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One text, read by an encoder with all its outputs.
+
+    segments, pieces, ids: of each of the T word pieces its token_type_id, itself, and its number.
+    without_pooler: why the encoder has no pooler_output, where it has none.
+    """
+
+    checkpoint: Checkpoint
+    spec: EncoderSpec
+    text: str
+    pair: str | None
+    pieces: list[str]
+    ids: list[int]
+    segments: list[int]
+    output: EncoderOutput
+    without_pooler: str | None
+    pools: dict[str, Pooled]
+
+    @property
+    def states(self) -> list[Tensor]:
+        """L + 1 hidden states (1, T, H), the embeddings first."""
+        return [self.output.hidden_state(i) for i in range(self.spec.num_layers + 1)]
+
+
+def read(text: str, pair: str | None, encoder_name: str) -> Reading:
+    """Let an encoder read a text.
 
     Args:
         encoder_name: a name under configs/encoder, a hub id or a folder.
@@ -31,26 +80,40 @@ def describe(text: str, pair: str | None, encoder_name: str) -> dict[str, Any]:
         UserError: no such encoder, or the text is empty or too long for it.
     """
     found = encoded(text, pair, encoder_name)
-    checkpoint, spec, output, ids = found.checkpoint, found.spec, found.output, found.ids
-    pooler = output.pooled
     with torch.no_grad():
-        pools = pooled(output, spec)
-    states = [output.hidden_state(i) for i in range(spec.num_layers + 1)]
+        pools = pooled(found.output, found.spec)
+    return Reading(
+        found.checkpoint, found.spec, text, pair, found.pieces, found.ids, found.segments, found.output,
+        found.without_pooler, pools,
+    )  # fmt: skip
+
+
+def describe(text: str, pair: str | None, encoder_name: str) -> dict[str, Any]:
+    """`described` of what an encoder reads. Raises as `read`."""
+    return described(read(text, pair, encoder_name))
+
+
+def described(reading: Reading) -> dict[str, Any]:
+    """Word pieces, the encoder's outputs and pools of one text, as plain data."""
+    output, states, layers = reading.output, reading.states, reading.spec.num_layers
+    pooler = output.pooled
+    names, cosines = cosines_of(reading)
     return {
-        "encoder": checkpoint.name,
-        "text": text,
-        "pair": pair,
-        "word_pieces": found.pieces,
-        "ids": ids,
+        "encoder": reading.checkpoint.name,
+        "text": reading.text,
+        "pair": reading.pair,
+        "word_pieces": reading.pieces,
+        "ids": reading.ids,
+        "segments": reading.segments,
         "outputs": {
             "last_hidden_state": summary(output.last_hidden_state)
             | {"tf_hub": "sequence_output", "what": "one vector a word piece, from the last layer; what NER reads"},
-            "pooler_output": (summary(pooler) if pooler is not None else {"shape": None, "why": found.without_pooler})
+            "pooler_output": (summary(pooler) if pooler is not None else {"shape": None, "why": reading.without_pooler})
             | {"tf_hub": "pooled_output, default", "what": "tanh(W h[CLS] + b); not the [CLS] hidden state"},
             "hidden_states": {
                 "shapes": [list(state.shape) for state in states],
-                "tf_hub": f"encoder_outputs (entries 1 to {spec.num_layers}: TF leaves the embeddings out)",
-                "what": f"{len(states)}: the embedding output, then each of the {spec.num_layers} layers",
+                "tf_hub": f"encoder_outputs (entries 1 to {layers}: TF leaves the embeddings out)",
+                "what": f"{len(states)}: the embedding output, then each of the {layers} layers",
                 "norms": [round(float(state.norm(dim=-1).mean()), 4) for state in states],
             },
             "attentions": {
@@ -59,11 +122,94 @@ def describe(text: str, pair: str | None, encoder_name: str) -> dict[str, Any]:
                 "what": f"{len(output.attentions)}, one a layer: (batch, heads, from, to); rows sum to 1",
             },
         },
-        "pools": pools,
+        "notes": [CAVEATS[reading.checkpoint.name]] if reading.checkpoint.name in CAVEATS else [],
+        "pools": {name: summary(found.vector) | {"what": found.what} for name, found in reading.pools.items()},
+        "max_taken_from": maxima(reading).round(4).tolist(),
+        "attention_pool_weights": attention_weights(reading).round(4).tolist(),
+        "cosines": {"pools": names, "values": cosines.round(4).tolist()},
     }
 
 
-def pooled(output: EncoderOutput, spec: EncoderSpec) -> dict[str, Any]:
+def maxima(reading: Reading) -> np.ndarray:
+    """(T,) of each word piece the share of the last layer's dimensions that are largest in it: what `max` takes."""
+    states, mask = reading.output.last_hidden_state[0], reading.pools["max"].mask[0].bool()
+    winners = states.masked_fill(~mask.unsqueeze(-1), torch.finfo(states.dtype).min).argmax(dim=0)
+    return (torch.bincount(winners, minlength=len(states)).double() / states.shape[1]).numpy()
+
+
+def attention_weights(reading: Reading) -> np.ndarray:
+    """(T,) what the attention pool weighs each word piece, before training."""
+    found = reading.pools["attention"]
+    assert isinstance(found.pool, Attention)
+    with torch.no_grad():
+        return found.pool.weights(reading.output.last_hidden_state, found.mask)[0].double().numpy()
+
+
+def cosines_of(reading: Reading) -> tuple[list[str], np.ndarray]:
+    """The pools whose vectors are as wide as a hidden state, and the (P, P) cosines between them."""
+    names = [name for name, found in reading.pools.items() if found.vector.shape[-1] == reading.spec.hidden_size]
+    vectors = torch.nn.functional.normalize(torch.cat([reading.pools[name].vector for name in names]).double(), dim=-1)
+    return names, (vectors @ vectors.T).numpy()
+
+
+def draw(reading: Reading, folder: Path) -> list[Path]:
+    """Draw what was read into a folder; returns the files, .svg and .png.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    names, cosines = cosines_of(reading)
+    looked = Looked(
+        reading.checkpoint.name,
+        reading.pieces,
+        torch.stack(reading.states)[:, 0].double().numpy(),
+        torch.stack(reading.output.attentions)[:, 0].double().numpy(),
+        maxima(reading),
+        attention_weights(reading),
+        names,
+        cosines,
+    )
+    found = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for plot in figures(looked):
+            for path, content in ((folder / f"{plot.name}.svg", plot.svg()), (folder / f"{plot.name}.png", plot.png())):
+                write_atomically(path, content)
+                found.append(path)
+    except OSError as error:
+        raise UserError(f"--plot {folder}: cannot be written: {error.strerror}") from None
+    return found
+
+
+def write_tensors(reading: Reading, path: Path) -> None:
+    """Write the word pieces' numbers, the four outputs and the pools' vectors as safetensors: `hidden_states.0` (the
+    embeddings) to `hidden_states.L`, `attentions.0` to `attentions.L-1` (of layer 1 to L), `pools.NAME`.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    output = reading.output
+    tensors = {
+        "input_ids": torch.tensor([reading.ids]),
+        "token_type_ids": torch.tensor([reading.segments]),
+        "attention_mask": output.attention_mask,
+        "last_hidden_state": output.last_hidden_state,
+        **{f"hidden_states.{number}": state for number, state in enumerate(reading.states)},
+        **{f"attentions.{number}": attention for number, attention in enumerate(output.attentions)},
+        **{f"pools.{name}": found.vector for name, found in reading.pools.items()},
+    }
+    for name, tensor in (("special_tokens_mask", output.special_tokens_mask), ("pooler_output", output.pooled)):
+        if tensor is not None:
+            tensors[name] = tensor
+    metadata = {"encoder": reading.checkpoint.name, "text": reading.text, "pair": reading.pair or ""}
+    own_memory = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
+    try:
+        write_atomically(path, save(own_memory, metadata))
+    except OSError as error:
+        raise UserError(f"--tensors {path}: cannot be written: {error.strerror}") from None
+
+
+def pooled(output: EncoderOutput, spec: EncoderSpec) -> dict[str, Pooled]:
     """What every pool under configs/head/pool, the user's own included, makes of the last layer.
 
     Raises:
@@ -77,7 +223,7 @@ def pooled(output: EncoderOutput, spec: EncoderSpec) -> dict[str, Any]:
         mask = output.attention_mask if pool.special_tokens else output.text_mask
         learned = any(True for _ in pool.parameters())
         what = f"{description(path)} (learned; here before training)" if learned else description(path)
-        found[name] = summary(pool(output.last_hidden_state, mask, output.pooled)) | {"what": what.strip()}
+        found[name] = Pooled(pool, mask, pool(output.last_hidden_state, mask, output.pooled), what.strip())
     return found
 
 
@@ -118,8 +264,13 @@ def show(description: dict[str, Any], as_json: bool) -> None:
     console = Console()
     pieces, ids, found = description["word_pieces"], description["ids"], description["outputs"]
     console.print(f"[bold]{description['encoder']}[/bold]: {len(pieces)} word pieces", highlight=False)
-    numbered = "  ".join(f"{piece}·{number}" for piece, number in zip(pieces, ids, strict=True))
-    console.print(f"  {numbered}", markup=False, highlight=False)
+    for segment in sorted(set(description["segments"])):
+        numbered = "  ".join(
+            f"{piece}·{number}"
+            for piece, number, of in zip(pieces, ids, description["segments"], strict=True)
+            if of == segment
+        )
+        console.print(f"  segment {segment}:  {numbered}", markup=False, highlight=False)
     table = Table("output", "shape", "TF Hub name", "what it is", title="\nThe encoder's outputs", title_justify="left")
     for name, output in found.items():
         if "shapes" in output:
@@ -139,3 +290,13 @@ def show(description: dict[str, Any], as_json: bool) -> None:
         values = " ".join(f"{v:+.3f}" for v in pool["first_values"])
         pools.add_row(name, f"({', '.join(map(str, pool['shape']))})", f"{pool['norm']:.2f}", values, pool["what"])
     console.print(pools)
+    shares = Table("word piece", "max", "attention", title="\nWhat pools take of each word piece", title_justify="left")
+    taken = zip(pieces, description["max_taken_from"], description["attention_pool_weights"], strict=True)
+    for piece, share, weight in taken:
+        shares.add_row(Text(piece), f"{100 * share:.1f} %", f"{100 * weight:.1f} %")
+    console.print(shares)
+    console.print(
+        "max: dimensions whose largest value is there; attention: its weight, before training", highlight=False
+    )
+    for note in description["notes"]:
+        console.print(f"{description['encoder']}: {note}", markup=False, highlight=False)

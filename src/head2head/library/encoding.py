@@ -18,7 +18,7 @@ from head2head.run.configuration import compose, options
 class Encoded:
     """A text and what its encoder makes of it.
 
-    ids: of its word pieces, (T,); pieces: their names.
+    ids: of its word pieces, (T,); pieces: their names; segments: their token_type_ids.
     without_pooler: why there is no pooler_output, where there is none.
     """
 
@@ -26,6 +26,7 @@ class Encoded:
     spec: EncoderSpec
     ids: list[int]
     pieces: list[str]
+    segments: list[int]
     output: EncoderOutput
     without_pooler: str | None
 
@@ -65,8 +66,9 @@ def encoded(text: str, pair: str | None, encoder_name: str) -> Encoded:
         output = encoder(
             found["input_ids"], found["attention_mask"], found["token_type_ids"], found["special_tokens_mask"]
         )
-    ids = found["input_ids"][0].tolist()
-    return Encoded(checkpoint, spec, ids, tokenizer.convert_ids_to_tokens(ids), output, without_pooler)
+    ids, segments = (found[name][0].tolist() for name in ("input_ids", "token_type_ids"))
+    pieces = tokenizer.convert_ids_to_tokens(ids)
+    return Encoded(checkpoint, spec, ids, pieces, segments, output, without_pooler)
 
 
 def overrides(encoder: str) -> list[str]:

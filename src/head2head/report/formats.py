@@ -37,11 +37,15 @@ LATEX = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell's text: `lead`, which is bold or not, and what follows it."""
+    """A cell's text: `lead`, which is bold or not, and what follows it.
+
+    marks: signs that are explained in the table's legend; where there is room for them `rest` says the same in words.
+    """
 
     lead: str
     rest: str = ""
     bold: bool = False
+    marks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.lead + self.rest

@@ -15,12 +15,23 @@ from head2head.report.analysis import Analysis
 from head2head.report.formats import Cell, Table
 from head2head.report.headline import headline
 from head2head.report.labels import shared
-from head2head.report.plots import FIGURE, draw
+from head2head.report.plots import FIGURE, draw, drawing
 from head2head.report.plots.drawing import Plot, inline
+from head2head.report.run_list import run_list
 from head2head.report.runs import Experiment
+from head2head.report.verdict import verdict
 
 PAGE, PLOTS, SWEEP = "report.html", "plots", "sweep.yaml"
 TEMPLATE = "page.html.j2"
+
+
+# What the variables of `drawing.VARIABLES` are on the page; on dark cards strokes are light, and dark heads lighter.
+LIGHT = {variable: color for color, variable in drawing.VARIABLES.items()}
+DARK = LIGHT | {
+    "--ink": "#e4e6e9", "--paper": "#1e2125", "--pencil": "#a3aab4", "--grid": "#33383e", "--band": "#2b3036",
+    "--alarm": "#ff8d66", "--head-0": "#62aef0", "--head-2": "#f0604a", "--head-3": "#c48aec", "--head-4": "#cd9482",
+    "--head-8": "#d5d8de",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,10 +79,12 @@ def html(experiment: Experiment, analysis: Analysis, pictures: list[Picture], co
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["grouped"] = grouped
     sweep = experiment.folder / SWEEP
-    main = tables.scores(analysis)
+    main = tables.scores(analysis, short=True)
     return environment.get_template(TEMPLATE).render(
         name=experiment.name,
+        verdict=verdict(analysis),
         headline=headline(analysis),
         counts=_counts(analysis),
         main=main,
@@ -79,11 +92,26 @@ def html(experiment: Experiment, analysis: Analysis, pictures: list[Picture], co
         sections=tables.sections(analysis),
         cautions=analysis.cautions,
         failed=failed_runs(experiment),
+        runs=run_list(analysis),
+        palettes={"light": LIGHT, "dark": DARK},
         footnotes=analysis.footnotes,
         settings=fixed_settings(experiment),
         command=command,
         sweep=sweep.read_text(encoding="utf-8", errors="replace") if sweep.is_file() else None,
     )
+
+
+def grouped(table: Table, foot: int = 0) -> list[tuple[str | None, list[list[Cell]]]]:
+    """A table's rows but for the last `foot`, by task where the first column names several, which rows then need not
+    repeat: the task, or None where there are no groups, and the rows."""
+    rows = table.rows[: len(table.rows) - foot]
+    names = [str(row[0]) for row in rows]
+    if table.columns[0] != "task" or len(set(names)) < 2 or table.words < 2:
+        return [(None, rows)]
+    return [
+        (task, [row[1:] for row, name in zip(rows, names, strict=True) if name == task])
+        for task in dict.fromkeys(names)
+    ]
 
 
 def failed_runs(experiment: Experiment) -> Table | None:

@@ -17,24 +17,30 @@ from head2head.statistics.choice import Setting
 from head2head.statistics.uncertainty import FEWEST_RUNS
 
 MARKS = {"above": "†", "below": "‡", "": ""}
+# Column of the cells -> what stands in a cell, the letter where there is no room, and what it means.
 FLAGS = {
-    "collapsed": ("collapsed", "the predictions are constant, as the majority baseline's are"),
-    "low": ("≤ baseline", "not above the majority baseline"),
-    "not_converged": ("not converged", "training longer may change the score"),
-    "stopped": ("stopped early", "with the score it had by then"),
-    "failed": ("failed", "no score; not in the mean"),
+    "collapsed": ("collapsed", "c", "the predictions are constant, as the majority baseline's are"),
+    "low": ("≤ baseline", "b", "not above the majority baseline"),
+    "not_converged": ("not converged", "t", "training longer may change the score"),
+    "stopped": ("stopped early", "s", "with the score it had by then"),
+    "failed": ("failed", "f", "no score; not in the mean"),
 }
+EDGE, INCOMPLETE = ("edge", "e"), ("incomplete", "i")
 
 
-def scores(analysis: Analysis) -> Table:
-    """Heads x tasks: mean and interval, with all that a reader must know of each cell."""
+def scores(analysis: Analysis, short: bool = False) -> Table:
+    """Heads x tasks: mean and interval, with all that a reader must know of each cell.
+
+    Args:
+        short: say it in marks (`2b`), which the legend explains, so that many tasks fit side by side.
+    """
     usual = usual_runs(analysis)
     cells = {(cell.task, cell.head): cell for cell in analysis.cells.itertuples()}
     ranks = {head: rank for over in analysis.ranks for head, rank in over.mean_ranks.items()}
     first = {task: cells[task, analysis.heads[0]] for task in analysis.tasks}
     rows = []
     for head in analysis.heads:
-        row = [Cell(head), *(score(cells[task, head], usual) for task in analysis.tasks)]
+        row = [Cell(head), *(score(cells[task, head], usual, short) for task in analysis.tasks)]
         rows.append(row + [Cell(f"{ranks[head]:.2f}" if head in ranks else NONE)] * bool(ranks))
     for name, texts in (
         ("majority baseline", [percent(first[task].baseline) for task in analysis.tasks]),
@@ -45,7 +51,7 @@ def scores(analysis: Analysis) -> Table:
         caption=f"{analysis.experiment.name}: {_what(analysis)}, in %.",
         columns=["head", *(heading(first[task]) for task in analysis.tasks), *["mean rank"] * bool(ranks)],
         rows=rows,
-        legend=legend(analysis, usual),
+        legend=legend(analysis, usual, short),
     )
 
 
@@ -60,12 +66,16 @@ def _what(analysis: Analysis) -> str:
     return f"{mean} ± standard deviation" + (f", or [{level} interval]" if with_interval.any() else "")
 
 
-def score(cell: Any, usual: int) -> Cell:
+def score(cell: Any, usual: int, short: bool = False) -> Cell:
     """One cell: `68.2 [66.1, 70.3]† (n=3) (1 collapsed)`, `88.1 ± 0.4` without predictions, `3 failed`, or a dash."""
     if not cell.n:
         return Cell(f"{cell.failed} failed" if cell.failed else NONE)
-    rest = MARKS[cell.mark] + f" (n={cell.n})" * (cell.n != usual) + flags(cell)
-    return Cell(percent(cell.mean), spread(cell) + rest, bool(cell.best))
+    number, best = percent(cell.mean), bool(cell.best)
+    mark, fewer = MARKS[cell.mark], cell.n != usual
+    if short:
+        found = tuple(f"{count or ''}{letter}" for count, _, letter in flagged(cell))
+        return Cell(number, spread(cell), best, (mark,) * bool(mark) + (f"n={cell.n}",) * fewer + found)
+    return Cell(number, spread(cell) + mark + f" (n={cell.n})" * fewer + flags(cell), best)
 
 
 def spread(cell: Any) -> str:
@@ -77,11 +87,16 @@ def spread(cell: Any) -> str:
 
 def flags(cell: Any) -> str:
     """What must stand beside a score: ` (2 collapsed) (edge)`."""
+    return "".join(f" ({count} {word})" if count else f" ({word})" for count, word, _ in flagged(cell))
+
+
+def flagged(cell: Any) -> list[tuple[int, str, str]]:
+    """What must stand beside a score: how many runs it is true of (0 where it is true of the cell), word and letter."""
     low = cell.not_above_baseline if cell.not_above_baseline > cell.collapsed else 0
     counts = {name: low if name == "low" else getattr(cell, name) for name in FLAGS}
-    text = "".join(f" ({n} {FLAGS[name][0]})" for name, n in counts.items() if n)
-    alone = {"not converged": cell.gains, "edge": cell.edge, "incomplete": cell.incomplete}
-    return text + "".join(f" ({name})" for name, there in alone.items() if there)
+    found = [(int(n), *FLAGS[name][:2]) for name, n in counts.items() if n]
+    alone = ((cell.gains, FLAGS["not_converged"]), (cell.edge, EDGE), (cell.incomplete, INCOMPLETE))
+    return found + [(0, *words[:2]) for there, words in alone if there]
 
 
 def usual_runs(analysis: Analysis) -> int:
@@ -97,7 +112,7 @@ def counted(analysis: Analysis, task: str, usual: int) -> str:
     return (f"{rows:,} rows, " if rows else "") + f"{usual} run{'s' * (usual != 1)}"
 
 
-def legend(analysis: Analysis, usual: int) -> list[str]:
+def legend(analysis: Analysis, usual: int, short: bool = False) -> list[str]:
     """What the signs in the table of scores mean, as far as they occur."""
     options, cells = analysis.options, analysis.cells
     notes = ["Bold: the best mean."]
@@ -108,15 +123,24 @@ def legend(analysis: Analysis, usual: int) -> list[str]:
         )
     if (cells["n"] != usual).any():
         notes.append(f"{NONE}: no run. n in a cell: finished runs, where they are not {usual}.")
-    for name, (short, long) in FLAGS.items():
+    for name, (word, letter, long) in FLAGS.items():
         column = cells["not_above_baseline"] - cells["collapsed"] if name == "low" else cells[name]
         if (column > 0).any() or (name == "not_converged" and cells["gains"].any()):
-            notes.append(f"{short}: {long}.")
+            notes.append(f"{_sign(word, letter, short)}: {long}.")
     if (cells["edge"] != "").any():
-        notes.append("edge: the best setting stands at the edge of the grid, by more than a standard error.")
+        notes.append(
+            f"{_sign(*EDGE, short)}: the best setting stands at the edge of the grid, by more than a standard error."
+        )
     if cells["incomplete"].any():
-        notes.append("incomplete: not every setting was run in every fold.")
+        notes.append(f"{_sign(*INCOMPLETE, short)}: not every setting was run in every fold.")
+    if short and any(count for cell in cells.itertuples() if cell.n for count, *_ in flagged(cell)):
+        notes.append("A number before a letter: how many of the cell's runs.")
     return notes
+
+
+def _sign(word: str, letter: str, short: bool) -> str:
+    """What stands in cells, as the legend explains it."""
+    return f"{letter} ({word})" if short else word
 
 
 def references(analysis: Analysis) -> str:

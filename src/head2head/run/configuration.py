@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from head2head.errors import UserError, did_you_mean
 from head2head.files import CONFIGS, read_yaml
-from head2head.run.hints import hint
+from head2head.run.hints import HEAD_OF, READ_BY, hint
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -73,6 +73,7 @@ def compose(overrides: Sequence[str]) -> dict[str, Any]:
     """
     from hydra import compose as hydra_compose
 
+    overrides = in_our_names(overrides)
     check_names(overrides)
     with one_line(overrides), hydra_initialized():
         return resolved(hydra_compose("train", overrides=[*overrides, *search_path()]))
@@ -200,6 +201,24 @@ def check_names(overrides: Sequence[str], several: bool = False) -> None:
             _check_choices(group, _values(override))
 
 
+def in_our_names(overrides: Sequence[str]) -> list[str]:
+    """Overrides with the name of a head in place of the encoder's output that it is: `head=pooled_output` is
+    `head=pooler`, also among several values."""
+    found = []
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if equals and key in ("head", "heads"):
+            value = re.sub(r"\w+", lambda name: head_called(name[0]), value)
+        found.append(key + equals + value)
+    return found
+
+
+def head_called(name: str) -> str:
+    """The head that is meant by a name, which may be that of the encoder's output that it is. A head of the user's own
+    of that name stays."""
+    return name if name not in HEAD_OF or name in options("head") else HEAD_OF[name]
+
+
 @dataclass(frozen=True)
 class Setting:
     """An override, taken apart: its text, the setting's name, and the values it gives."""
@@ -302,8 +321,11 @@ def _values(override: Override) -> list[str]:
 def _check_choices(group: str, values: Sequence[str]) -> None:
     choices = options(group)
     for value in values:
-        if value.strip("'\"") not in choices:
-            raise UserError(f"unknown {group} {value!r}; {did_you_mean(value, choices)}")
+        if value.strip("'\"") in choices:
+            continue
+        if group == "head" and value in READ_BY:
+            raise UserError(f"head={value} is no head: {READ_BY[value]}")
+        raise UserError(f"unknown {group} {value!r}; {did_you_mean(value, choices)}")
 
 
 @contextmanager

@@ -29,6 +29,22 @@ CALLED = {
     "fp16": "trainer.precision",
     "output": "output_dir",
 }
+# An encoder's outputs, by TF Hub's names and those of transformers: the head that one is by itself, else what reads it.
+HEAD_OF = dict.fromkeys(("pooled_output", "default", "pooler_output"), "pooler")
+_TOKENS = (
+    "one vector a word piece, from the last layer, which heads pool into one: cls, mean, max, sqrt_mean, mean_max, "
+    "attention; of words, ner"
+)
+_LAYERS = (
+    "every layer's output, of which weighted_sum, concat_last4 and first_last read several and second_to_last one; of "
+    "words, ner_weighted_sum and ner_concat_last4; head/layers=layer head.layers.index=N reads any"
+)
+READ_BY = {
+    **dict.fromkeys(("sequence_output", "last_hidden_state"), _TOKENS),
+    **dict.fromkeys(("encoder_outputs", "hidden_states"), _LAYERS),
+    "attentions": "how tokens attend to each other within the layers, which no head reads (head2head outputs TEXT "
+    "--plot DIR draws it); head=attention is something else: a pool that learns to weigh the last layer's tokens",
+}
 OWN_FILES = frozenset({"task.train", "task.validation", "task.test"})
 
 

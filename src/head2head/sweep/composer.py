@@ -17,6 +17,7 @@ from head2head.run.configuration import (
     compose,
     groups,
     hydra_initialized,
+    in_our_names,
     one_line,
     plain,
     search_path,
@@ -54,6 +55,7 @@ class Composer:
         from hydra.errors import HydraException
         from omegaconf.errors import OmegaConfBaseException
 
+        overrides = in_our_names(overrides)
         # What is not plain, or does not fit, is left to compose: it knows every form, and the errors' words.
         with contextlib.suppress(HydraException, OmegaConfBaseException):
             parsed = [self._parse(text) for text in overrides]
@@ -71,7 +73,7 @@ class Composer:
         """
         from hydra import compose as hydra_compose
 
-        chosen = tuple(text for text in overrides if text.partition("=")[0].lstrip("+~") in self._groups)
+        chosen = tuple(text for text in in_our_names(overrides) if text.partition("=")[0].lstrip("+~") in self._groups)
         if chosen not in self._chosen_names:
             check_names(chosen)
             with one_line(chosen), hydra_initialized():

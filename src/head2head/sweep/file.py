@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from head2head.errors import UserError, did_you_mean
 from head2head.files import read_yaml
+from head2head.run.configuration import head_called
 from head2head.sweep.distributions import Choice, Parameter
 from head2head.sweep.hyperband import HyperbandBands
 from head2head.sweep.hyperband import parse as parse_hyperband
@@ -113,12 +114,18 @@ def _parameters(content: Any, method: str) -> dict[str, Parameter]:
     found = {}
     for name, settings in flat.items():
         try:
-            found[name] = parameter(settings)
+            entry = parameter(settings)
+            found[name] = _heads(entry) if name == "head" and isinstance(entry, Choice) else entry
             if method == "grid":
                 _check_in_grid(found[name])
         except UserError as error:
             raise UserError(f"parameters: {name}: {error}") from None
     return found
+
+
+def _heads(choice: Choice) -> Choice:
+    """The same heads, those by our names that the file calls by an output's."""
+    return replace(choice, values=tuple(head_called(v) if isinstance(v, str) else v for v in choice.values))
 
 
 def _check_in_grid(parameter: Parameter) -> None:

@@ -141,10 +141,14 @@ class Attention(Pool):
         self.project = nn.Linear(size, size)
         self.query = nn.Linear(size, 1, bias=False)
 
-    def forward(self, tokens: Tensor, mask: Tensor, pooler_output: Tensor | None = None) -> Tensor:
+    def weights(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """(B, T) what each token counts: 0 where it is masked, and 1 over each row that has a token."""
         scores = wide(self.query(torch.tanh(self.project(tokens))).squeeze(-1))
         keep = mask.bool()
-        weights = scores.masked_fill(~keep, torch.finfo(scores.dtype).min).softmax(dim=1) * keep
+        return scores.masked_fill(~keep, torch.finfo(scores.dtype).min).softmax(dim=1) * keep
+
+    def forward(self, tokens: Tensor, mask: Tensor, pooler_output: Tensor | None = None) -> Tensor:
+        weights = self.weights(tokens, mask)
         return masked_sum(weights.unsqueeze(-1) * wide(tokens), mask).to(tokens.dtype)
 
 

@@ -66,7 +66,7 @@ def _panel(axis: Axes, table: pd.DataFrame, analysis: Analysis, heads: list[str]
     y, colors = table["head"].map(row).to_numpy(float), [looks[head].color for head in table["head"]]
     known = table["ci_low"].notna().to_numpy()
     margin = analysis.options.margin
-    axis.axvspan(-margin, margin, color="#efefef", zorder=0)
+    axis.axvspan(-margin, margin, color=drawing.BAND, zorder=0)
     axis.axvline(0, color=drawing.GREY, linewidth=1.1, zorder=1)
     axis.hlines(y, table["ci_low"], table["ci_high"], colors, linewidth=1.6, zorder=2)
     faces = np.where(known, colors, "white")

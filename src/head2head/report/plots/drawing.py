@@ -23,10 +23,12 @@ from matplotlib.transforms import ScaledTranslation
 
 from head2head.report.labels import SEPARATOR
 
-# Okabe & Ito (2008), "Color universal design": told apart with every kind of colour blindness. Its yellow is
-# left out (it does not show on white); black comes last.
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P")
+# Petroff (2021), "Accessible color sequences for data visualization": ten, told apart with the common kinds of colour
+# blindness; here without its order, the greys last. Each head has a marker of its own besides.
+PALETTE = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#92dadd", "#717581", "#94a4a2",
+)  # fmt: skip
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 LINES: tuple[Any, ...] = (
     "-",
     (0, (5, 1.5)),
@@ -35,7 +37,13 @@ LINES: tuple[Any, ...] = (
     (0, (3, 1, 1, 1, 1, 1)),
     (0, (8, 3)),
 )
-GREY = "#6b6b6b"
+BLACK, WHITE, GREY = "#000000", "#ffffff", "#6b6b6b"
+GRID, BAND = "#e6e6e6", "#efefef"
+ALARM = "#c43c00"
+# Every colour that figures use -> the variable of the page that stands for it, which is another in dark mode.
+VARIABLES = {color: f"--head-{number}" for number, color in enumerate(PALETTE)} | {
+    BLACK: "--ink", WHITE: "--paper", GREY: "--pencil", GRID: "--grid", BAND: "--band", ALARM: "--alarm",
+}  # fmt: skip
 MANY_LABELS = 14  # more than these are not told apart by colour and line
 
 RC: dict[str, Any] = {
@@ -56,7 +64,7 @@ RC: dict[str, Any] = {
     "axes.edgecolor": GREY,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
+    "grid.color": GRID,
     "grid.linewidth": 0.7,
     "hatch.linewidth": 0.6,
     "figure.facecolor": "white",
@@ -112,15 +120,26 @@ class Plot:
 
 
 def inline(svg: str, name: str) -> str:
-    """An SVG file as an element of a page: as wide as there is room for, its ids and its style its own."""
+    """An SVG file as an element of a page: as wide as there is room for, its ids and its style its own, its colours
+    the page's variables (`VARIABLES`)."""
     width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups()  # type: ignore[union-attr]
     body = svg[svg.index(">", svg.index("<svg")) + 1 :].strip()
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = body.replace('<style type="text/css">*{', f"<style>#{name} *{{")
     body = re.sub(r'<([^<>]*) id="', rf'<\1 id="{name}-', body)
     body = re.sub(r'href="#(?=[^<>]*>)', f'href="#{name}-', body).replace("url(#", f"url(#{name}-")
+    body = re.sub(r'(?<= style=")[^"<>]*', _in_variables, body)
     pixels = f'width="{float(width) * 4 / 3:g}" height="{float(height) * 4 / 3:g}"'
     return f'<svg id="{name}" aria-hidden="true" {pixels} viewBox="0 0 {width} {height}">{body}'
+
+
+def _in_variables(style: re.Match[str]) -> str:
+    """A style with the page's variables in place of the colours that have one."""
+    return re.sub(
+        r"(?<=: )#[0-9a-f]{6}\b",
+        lambda color: f"var({VARIABLES[color[0]]})" if color[0] in VARIABLES else color[0],
+        style[0],
+    )
 
 
 def grid(count: int) -> tuple[Figure, list[Axes]]:
@@ -219,7 +238,7 @@ def legend_name(head: str, heads: Sequence[str]) -> str:
 
 def _look(number: int) -> Look:
     turn, color = divmod(number, len(PALETTE))
-    return Look(PALETTE[color], MARKERS[turn % len(MARKERS)], LINES[turn % len(LINES)])
+    return Look(PALETTE[color], MARKERS[(color + turn) % len(MARKERS)], LINES[turn % len(LINES)])
 
 
 def wrapped(label: str, width: int = 34) -> str:

@@ -72,7 +72,7 @@ def _panel(axis: Axes, frame: pd.DataFrame, analysis: Analysis, task: str, heads
     for cell in cells.itertuples():
         if cell.n and not cell.failed:
             continue
-        note, color = (f"{cell.failed} failed", drawing.PALETTE[3]) if cell.failed else ("no run", drawing.GREY)
+        note, color = (f"{cell.failed} failed", drawing.ALARM) if cell.failed else ("no run", drawing.GREY)
         axis.text(
             1.01, row[cell.head], note, transform=axis.get_yaxis_transform(), va="center", fontsize=8, color=color
         )
