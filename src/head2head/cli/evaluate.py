@@ -7,21 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
 from head2head.data.conll import Conll
 from head2head.data.table import Table
 from head2head.data.task import Task
 from head2head.errors import UserError
 from head2head.files import write_atomically
-from head2head.model.build import build_data, build_model, targets_of
-from head2head.model.finetuner import FineTuner
+from head2head.model.build import build_data, targets_of
 from head2head.run.configuration import compose
 from head2head.run.key import build_task, held_out
-from head2head.run.record import kept_weights, write_predictions
-from head2head.run.result import read_result
+from head2head.run.load import read_run, restore
+from head2head.run.record import write_predictions
 from head2head.run.run import build_trainer, quiet
-from head2head.run.stored import read_config
 from head2head.speed import apply as speed
 
 
@@ -51,16 +47,13 @@ def evaluate(
     quiet()
     if output is not None and output.suffix != ".parquet":
         raise UserError(f"--output {output}: predictions are written as parquet; give a name that ends in .parquet")
-    result = read_result(run)
-    if result.failed:
-        raise UserError(f"{run}: this run has failed ({result.failed}); there is nothing to evaluate")
-    config = read_config(run, trust)
-    trained = held_out(config, build_task(config))
-    task = chosen_task(config, trained, file, task_name, data_dir)
+    finished = read_run(run, trust)
+    config, result = finished.config, finished.result
+    task = chosen_task(config, finished.task, file, task_name, data_dir)
     name = file.stem if file else split
     split = "test" if file else split
     trainer = build_trainer(config["trainer"] | {"devices": 1, "num_nodes": 1, "strategy": "auto"})
-    model = restore(run, config, result.encoder, trained)
+    model = restore(finished).model
     # The arithmetic of the run itself, so that the same split gives the same numbers.
     speed.apply(model.encoder, trainer.strategy.root_device, trainer.precision, fast=config["speed"] == "fast")
     model.metrics = list(task.metrics)
@@ -128,29 +121,3 @@ def chosen_task(
     if task.kind != trained.kind or list(task.labels) != list(trained.labels):
         raise UserError(f"task {task.name} has other labels than {trained.name}, which the run was trained on")
     return task
-
-
-def restore(run: Path, config: dict[str, Any], sha256: str, trained: Task) -> FineTuner:
-    """The run's model with its trained weights.
-
-    Args:
-        sha256: of the encoder that the run started from.
-
-    Raises:
-        UserError: the run was told to keep no weights, or they do not fit.
-    """
-    path = run / "model.safetensors"
-    if not path.exists():
-        raise UserError(f"{run}: the run kept no weights (save_model=false); train it again with save_model=true")
-    model = build_model(config, trained, config["seed"])
-    if model.encoder.checkpoint_sha256 != sha256:
-        raise UserError(
-            f"{run}: encoder {config['encoder']['name']} is not the one that the run was "
-            "trained on (its weights differ)"
-        )
-    weights = load_file(path)
-    kept = kept_weights(model)
-    if kept != set(weights):
-        raise UserError(f"{path}: not the weights of this run's model ({len(kept ^ set(weights))} names differ)")
-    model.load_state_dict(weights, strict=False)
-    return model
