@@ -193,12 +193,15 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise UserError(refused)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        try:
-            temporary.mkdir(parents=True)
-            yield temporary
-            temporary.replace(path)
-        except OSError as error:
-            raise UserError(refused) if error.errno in TAKEN else cannot_be_written(path, error) from error
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno in TAKEN:
+            raise UserError(refused) from None
+        if error.errno in NO_ROOM | {errno.EACCES, errno.EPERM}:
+            raise cannot_be_written(path, error) from error
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

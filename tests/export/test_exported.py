@@ -230,7 +230,10 @@ def test_a_folder_has_tokenizer_labels_length_and_card(to, run_of, tmp_path):
     config = json.loads((tmp_path / "out/config.json").read_text())
     labels = of_run(folder).task.labels
     assert config["id2label"] == {str(number): label for number, label in enumerate(labels)}
-    assert json.loads((tmp_path / "out/tokenizer_config.json").read_text())["model_max_length"] == 128
+    assert (
+        json.loads((tmp_path / "out/tokenizer_config.json").read_text())["model_max_length"]
+        == of_run(folder).task.max_length
+    )
     card = (tmp_path / "out/README.md").read_text()
     front = yaml.safe_load(card.split("---")[1])
     assert front["license"] == "apache-2.0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow.parquet
 import yaml
 
 from head2head.export import licences
+from head2head.run.canonical import NOT_IN_KEY
 from head2head.run.load import LoadedRun
 
 KINDS = {
@@ -67,9 +69,11 @@ def front(run: LoadedRun, form: str) -> dict[str, Any]:
     licence = licences.of_encoder(name, random)
     found: dict[str, Any] = {"library_name": library, "tags": ["head2head"]}
     found["pipeline_tag"] = "token-classification" if run.task.kind == "token" else use
-    if licence is not None:
+    if run.result.task in licences.RESEARCH_ONLY:
+        found["license"] = "other"
+    elif licence is not None:
         found["license"] = licence
-    if not random and not Path(name).is_absolute() and name.count("/") == 1:
+    if not random and name.count("/") == 1 and not Path(name).exists() and not Path(name).is_absolute():
         found["base_model"] = name
     return found
 
@@ -83,7 +87,9 @@ def what(run: LoadedRun, form: str) -> list[str]:
     """What the model is, in a paragraph."""
     task, result = run.task, run.result
     name, random = encoder_of(run)
-    weights = "random weights" if random else "weights that were not changed" if frozen(run) else "fine-tuned"
+    weights = (
+        "started from random weights" if random else "weights that were not changed" if frozen(run) else "fine-tuned"
+    )
     lines = [
         f"The encoder `{name}` ({weights}) with the head `{result.head}`, trained with head2head "
         f"{result.versions.get('head2head', '')} on `{result.task}` and exported for {form}."
@@ -174,7 +180,7 @@ def predicted(path: Path) -> int | None:
 def training(run: LoadedRun) -> list[str]:
     """What to type for the same run, and what it was trained on."""
     result, lines = run.result, []
-    command = shlex.join(["head2head", "train", *result.overrides])
+    command = shlex.join(["head2head", "train", *typed(result.overrides)])
     lines += ["```bash", command, "```", ""]
     rows = run.config["task"].get("train_rows")
     lines.append(f"- data: `{result.task}`" + (f", {rows:,} of its training rows" if rows else ""))
@@ -183,6 +189,15 @@ def training(run: LoadedRun) -> list[str]:
     lines.append(f"- seed {result.seed}, {result.steps:,} steps, key `{result.key[:16]}`")
     lines.append("- " + ", ".join(f"{name} {version}" for name, version in result.versions.items()))
     return lines
+
+
+def typed(overrides: Sequence[str]) -> list[str]:
+    """What was typed, without what has no part in the result, such as folders of one machine."""
+    named = {"data_dir": "data_dir=DIR"}
+    found = ((override.lstrip("+~").partition("=")[0], override) for override in overrides)
+    return [
+        named.get(name, override) for name, override in found if name in {*named, "threads"} or name not in NOT_IN_KEY
+    ]
 
 
 def terms(run: LoadedRun) -> list[str]:
