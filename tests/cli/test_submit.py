@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
@@ -68,7 +69,7 @@ def runs(data):
             *("optimizer.lr=0.05", "trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "threads=1"),
             *(f"output_dir={data}/runs", f"cache_dir={data}/cache"),
         ]
-        found[task] = run(compose(overrides), overrides).folder
+        found[task] = Path(run(compose(overrides), overrides).folder)
     return found
 
 
@@ -88,7 +89,7 @@ def read(path):
 
 @pytest.mark.usefixtures("small")
 def test_the_zip_has_the_servers_files_with_every_row_once(runs, tmp_path):
-    done = CliRunner().invoke(app, ["submit", *runs.values(), "--out", str(tmp_path / "glue.zip")])
+    done = CliRunner().invoke(app, ["submit", *map(str, runs.values()), "--out", str(tmp_path / "glue.zip")])
     assert done.exit_code == 0, done.output
     found = read(tmp_path / "glue.zip")
     assert sorted(found) == sorted(NAMES)
@@ -109,7 +110,7 @@ def test_the_zip_has_the_servers_files_with_every_row_once(runs, tmp_path):
 @pytest.mark.parametrize(("task", "name", "split"), [("cola", "CoLA", "test"), ("mnli", "MNLI-mm", "test_mismatched")])
 def test_predictions_are_those_of_evaluate(task, name, split, runs, tmp_path):
     submit([runs[task]], tmp_path / "glue.zip")
-    evaluate(module.Path(runs[task]), split, output=tmp_path / "found.parquet")
+    evaluate(runs[task], split, output=tmp_path / "found.parquet")
     expected = pyarrow.parquet.read_table(tmp_path / "found.parquet")["prediction"].to_pylist()
     written = [line.split("\t")[1] for line in read(tmp_path / "glue.zip")[name][1:-1]]
     assert written == ([str(int(label == "acceptable")) for label in expected] if task == "cola" else expected)
@@ -167,7 +168,7 @@ def test_two_runs_of_a_task_and_runs_of_others_are_refused(runs, data, tmp_path)
         *("encoder=random-tiny", "task.rows.train=8", "task.rows.validation=8", "trainer.max_steps=1"),
         *("trainer.enable_progress_bar=false", f"output_dir={data}/runs", f"cache_dir={data}/cache"),
     ]
-    other = run(compose(overrides), overrides).folder
+    other = Path(run(compose(overrides), overrides).folder)
     with pytest.raises(UserError, match="task agreement has no part in a submission to GLUE"):
         submit([other], tmp_path / "glue.zip")
 
