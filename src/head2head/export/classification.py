@@ -50,12 +50,12 @@ def for_sequences(run: LoadedRun, head: SentenceHead) -> PreTrainedModel:
             f"--to transformers: {encoder.family} encoders have another classifier in transformers than head2head's; "
             "take --to onnx, or --to sentence-transformers for the vectors"
         )
-    pooler, classifier = head.pool, head.classifier
+    classifier: Any = head.classifier
     if run.task.apart or type(head.layers) is not Layer:
         raise UserError(_refusal(label, run))
-    if type(pooler) is Pooler and type(classifier) is Linear:
+    if type(head.pool) is Pooler and type(classifier) is Linear:
         dense = encoder.pooler.dense
-    elif type(pooler) is Cls and type(classifier) is Mlp and classifier.dense.out_features == head.layers.size:
+    elif type(head.pool) is Cls and type(classifier) is Mlp and classifier.dense.out_features == head.layers.size:
         dense = classifier.dense
     else:
         raise UserError(_refusal(label, run))
@@ -80,7 +80,8 @@ def for_tokens(run: LoadedRun, head: TokenHead) -> PreTrainedModel:
         raise UserError(f"--to transformers: not known of {encoder.family} encoders; take --to onnx")
     built: Any = AutoModelForTokenClassification.from_config(configuration(run))
     getattr(built, built.base_model_prefix).load_state_dict(encoder.model.state_dict())
-    built.classifier.load_state_dict(head.classifier.output.state_dict())
+    classifier: Any = head.classifier
+    built.classifier.load_state_dict(classifier.output.state_dict())
     return built
 
 

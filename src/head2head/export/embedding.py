@@ -152,7 +152,8 @@ def pool_modules(run: LoadedRun, head: SentenceHead) -> list[nn.Module]:
         scaling.linear.weight.data = factor * torch.eye(pool.size)
         found.append(scaling)
     if type(head.compare) is heads.Comparison and type(head.classifier) is heads.Mlp:
-        found.append(dense(head.classifier.dense))
+        classifier: Any = head.classifier
+        found.append(dense(classifier.dense))
     if isinstance(head.compare, heads.Cosine):
         found.append(Normalize())
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class Logits(nn.Module):
         return self.head(output)
 
 
-def fold_standardization(head: nn.Module) -> None:
+def fold_standardization(head: Any) -> None:
     """Put what standardises the features, where something does, into the linear layer that reads them; in place. Other
     libraries have no module for it. A pool that learns keeps its own, see SentenceHead."""
     if not isinstance(head.standardize, Standardization):
