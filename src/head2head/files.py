@@ -7,6 +7,7 @@ import errno
 import functools
 import hashlib
 import os
+import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -200,6 +201,7 @@ def check_name(name: Any, what: str) -> str:
 
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})  # what renaming says where something is already
 
 
 def clear_abandoned(folder: Path, pattern: str) -> None:
@@ -249,6 +251,31 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to write into that gets its name when the block has ended well; nothing is left of it otherwise.
+
+    Raises:
+        UserError: there is something of that name that is no empty folder, or it cannot be written.
+    """
+    refused = f"{path}: exists already; give the name of a new folder"
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UserError(refused)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno in TAKEN:
+            raise UserError(refused) from None
+        if error.errno in NO_ROOM | {errno.EACCES, errno.EPERM}:
+            raise cannot_be_written(path, error) from error
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def known_checksum(path: Path) -> str:

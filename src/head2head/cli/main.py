@@ -204,6 +204,52 @@ def errors(
 
 
 @app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="The folder to make.", show_default=False)],
+    to: Annotated[str, typer.Option(help="transformers, sentence-transformers or onnx.", show_default=False)],
+    trust: Annotated[
+        list[str] | None, typer.Option(help="Package or module with classes of your own that the run was trained with.")
+    ] = None,
+) -> None:
+    """Write a finished run as a model that transformers, sentence-transformers or onnxruntime loads."""
+    from head2head.cli.hydra_command_line import one_line_errors
+
+    def work() -> None:
+        with importing():
+            from head2head.cli.export import export as export_run
+
+        export_run(run, folder, to, trust or ())
+
+    one_line_errors(work)
+
+
+@app.command()
+def submit(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Folders of finished runs on tasks of GLUE, one a task.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(help="The zip file to write.", show_default=False)],
+    data_dir: Annotated[Path | None, typer.Option(help="Where the data lie, if not where the runs found them.")] = None,
+    trust: Annotated[
+        list[str] | None,
+        typer.Option(help="Package or module with classes of your own that the runs were trained with."),
+    ] = None,
+) -> None:
+    """Predict GLUE's test splits, and write the zip file that the benchmark's server takes."""
+    from head2head.cli.hydra_command_line import one_line_errors
+
+    def work() -> None:
+        with importing():
+            from head2head.cli.submit import submit as submit_runs
+
+        submit_runs(runs, out, data_dir, trust or ())
+
+    one_line_errors(work)
+
+
+@app.command()
 def reproduce(
     run: Annotated[Path | None, typer.Argument(help="Folder of a finished run.", show_default=False)] = None,
     experiment: Annotated[

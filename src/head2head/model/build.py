@@ -30,14 +30,51 @@ def build_model(config: dict[str, Any], task: Task, seed: int) -> FineTuner:
     Raises:
         UserError: they do not fit together, or cannot be had.
     """
-    settings = optimizer_settings(config)
-    head = build_head(config, checkpoint_of(config), task.num_outputs, seed, comparison_of(task), task.labels)
-    with seeded(seed, "pooler"):
-        encoder = load_encoder(
-            checkpoint_of(config), head.needs, config["encoder"]["frozen"], config["encoder"]["reinit_pooler"]
-        )
-    check_length(task, encoder)
-    return FineTuner(encoder, head, task.labels, task.metrics, {}, seed, settings)
+    parts = {name: config[name] for name in ("encoder", "head", "optimizer")}
+    compare = comparison_of(task).__name__
+    model = BuiltModel(parts, list(task.labels), list(task.metrics), seed, compare, config.get("trust"))
+    check_length(task, model.encoder)
+    return model
+
+
+class BuiltModel(FineTuner):
+    """A FineTuner made of settings, which its checkpoints hold: `BuiltModel.load_from_checkpoint(PATH)` in plain
+    Lightning needs nothing else but the encoder that it started from within reach.
+
+    Args:
+        config: the configuration's `encoder`, `head` and `optimizer`, resolved, as plain dicts.
+        labels: names of the labels; empty for regression.
+        compare: name of what the head makes of its texts' vectors (`model.heads.pairs`).
+        trust: packages of the user's whose classes may be built. Not read from checkpoints, which may be strangers'.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        labels: Sequence[str],
+        metrics: Sequence[str],
+        seed: int,
+        compare: str = "Comparison",
+        trust: Sequence[str] | str | None = None,
+    ):
+        settings, checkpoint = optimizer_settings(config), checkpoint_of(config)
+        outputs = len(labels) or 1
+        head = build_head(config | {"trust": trust}, checkpoint, outputs, seed, COMPARISONS[compare], labels)
+        with seeded(seed, "pooler"):
+            encoder = load_encoder(
+                checkpoint, head.needs, config["encoder"]["frozen"], config["encoder"]["reinit_pooler"]
+            )
+        super().__init__(encoder, head, labels, metrics, {}, seed, settings)
+        self._made_of = {
+            "config": config, "labels": list(labels), "metrics": list(metrics), "seed": seed, "compare": compare
+        }  # fmt: skip
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = self._made_of
+
+
+COMPARISONS: dict[str, type[Comparison]] = {kind.__name__: kind for kind in (Comparison, Differences, Cosine)}
 
 
 def checkpoint_of(config: dict[str, Any]) -> Checkpoint:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from tokenizers import normalizers
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerBase
@@ -19,9 +20,10 @@ from transformers import logging as transformers_logging
 from head2head.data.vocabulary import built_in_tokenizer
 from head2head.errors import UserError, did_you_mean
 from head2head.files import sha256
-from head2head.model.encoder import STACKED, Encoder, NoPooler, spec_of
+from head2head.model.encoder import STACKED, Encoder, NoPooler, layer_stack, spec_of
 from head2head.model.output import EncoderSpec, Needs
 from head2head.model.packages import PACKAGES
+from head2head.model.trained import PREFIX, WEIGHTS, TrainedEncoder, is_run
 
 HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[\w.-]+)?", re.ASCII)
 
@@ -91,6 +93,25 @@ class Checkpoint:
             raise UserError(f"{weights}: not the weights of {self.name} (sha256 differs); reinstall {package.pip_name}")
         return str(folder)
 
+    @property
+    def trained(self) -> TrainedEncoder | None:
+        """The encoder of a finished run, where `name` is a run's folder."""
+        folder = Path(self.name)
+        return TrainedEncoder(folder) if self.config is None and self.name and is_run(folder) else None
+
+    def below(self, trained: TrainedEncoder) -> "Checkpoint":
+        """What a finished run has started from, with the dropout of this one, where it has one.
+
+        Raises:
+            UserError: the run says that it has started from itself.
+        """
+        name, revision, config, dropout = (
+            trained.settings.get(setting) for setting in ("name", "revision", "config", "dropout")
+        )
+        if Path(str(name)).is_dir() and Path(str(name)).resolve() == trained.folder.resolve():
+            raise UserError(f"encoder.name={self.name}: the run says that it has started from itself")
+        return Checkpoint(str(name), revision, config, dropout if self.dropout is None else self.dropout)
+
     def spec(self) -> EncoderSpec:
         """Sizes of the encoder, from its configuration alone.
 
@@ -107,6 +128,8 @@ class Checkpoint:
         """
         if self.config is not None:
             return random_config(self.config, **self.dropouts(BertConfig()))
+        if (trained := self.trained) is not None:
+            return with_depth(self.below(trained).model_config(), trained.depth)
         config = self.fetch(AutoConfig.from_pretrained)
         for name, value in self.dropouts(config).items():
             setattr(config, name, value)
@@ -135,6 +158,8 @@ class Checkpoint:
         Raises:
             UserError: there is none within reach, or the encoder has fewer embeddings than it has pieces.
         """
+        if (trained := self.trained) is not None:
+            return self.below(trained).tokenizer(words)
         if self.config is None:
             found = self.fetch(AutoTokenizer.from_pretrained)
             return with_blank_before_words(found) if words else found
@@ -184,27 +209,7 @@ def load_encoder(
     Raises:
         UserError: no such checkpoint; or it lacks weights, the pooler's for instance.
     """
-    if checkpoint.config is not None:
-        config = random_config(checkpoint.config, attn_implementation=attention, **checkpoint.dropouts(BertConfig()))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = BertModel(config)
-        digest = state_sha256(model)
-        encoder = Encoder(model, needs, frozen)
-        encoder.checkpoint_sha256 = digest
-        return encoder
-    options: dict[str, Any] = {
-        "dtype": torch.float32,
-        "attn_implementation": attention,
-        "output_loading_info": True,
-        **ONLY_TENSORS,
-    }
-    found = checkpoint.model_config()
-    options |= checkpoint.dropouts(found)
-    if found.model_type in STACKED - {"distilbert", "electra"}:
-        options["add_pooling_layer"] = needs.pooler
-    model, info = checkpoint.fetch(AutoModel.from_pretrained, **options)
-    missing = {name for name in info["missing_keys"] if needs.pooler or not name.startswith("pooler.")}
+    model, missing = load_model(checkpoint, needs.pooler, attention)
     pooler = {name for name in missing if name.startswith("pooler.")}
     if pooler and not reinit_pooler:
         raise NoPooler(
@@ -219,10 +224,82 @@ def load_encoder(
     digest = state_sha256(model)
     encoder = Encoder(model, needs, frozen)
     encoder.checkpoint_sha256 = digest
-    if reinit_pooler and needs.pooler:
+    if reinit_pooler and needs.pooler and checkpoint.config is None:  # random weights are so already
         nn.init.normal_(encoder.pooler.dense.weight, std=model.config.initializer_range)
         nn.init.zeros_(encoder.pooler.dense.bias)
     return encoder
+
+
+def load_model(checkpoint: Checkpoint, pooler: bool, attention: str) -> tuple[Any, set[str]]:
+    """A transformers encoder in float32, and names of those of its weights that the checkpoint lacks.
+
+    Args:
+        pooler: its pooler is read.
+
+    Raises:
+        UserError: there is no such checkpoint within reach.
+    """
+    if checkpoint.config is not None:
+        config = random_config(checkpoint.config, attn_implementation=attention, **checkpoint.dropouts(BertConfig()))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return BertModel(config), set()
+    if (trained := checkpoint.trained) is not None:
+        return load_trained(trained, checkpoint.below(trained), pooler, attention)
+    options: dict[str, Any] = {
+        "dtype": torch.float32,
+        "attn_implementation": attention,
+        "output_loading_info": True,
+        **ONLY_TENSORS,
+    }
+    found = checkpoint.model_config()
+    options |= checkpoint.dropouts(found)
+    if found.model_type in STACKED - {"distilbert", "electra"}:
+        options["add_pooling_layer"] = pooler
+    model, info = checkpoint.fetch(AutoModel.from_pretrained, **options)
+    return model, {name for name in info["missing_keys"] if pooler or not name.startswith("pooler.")}
+
+
+def load_trained(trained: TrainedEncoder, start: Checkpoint, pooler: bool, attention: str) -> tuple[Any, set[str]]:
+    """The encoder of a finished run, likewise. A pooler that the run has not trained with the layers below it counts as
+    missing.
+
+    Args:
+        start: what the run has started from.
+
+    Raises:
+        UserError: that is not what it is said to be, or the run's weights do not fit it.
+    """
+    model, missing = load_model(start, pooler, attention)
+    if state_sha256(model) != trained.started_from:
+        raise UserError(
+            f"encoder.name={trained.folder}: {start.name}, which the run started from, has other weights now"
+        )
+    if trained.depth is not None:
+        with_depth(model.config, trained.depth)
+        if model.config.model_type in STACKED:
+            del layer_stack(model)[trained.depth :]
+        if pooler:
+            missing |= {name for name in model.state_dict() if name.startswith("pooler.")}
+    state = {
+        name.removeprefix(PREFIX).removeprefix("model."): tensor
+        for name, tensor in load_file(trained.folder / WEIGHTS).items()
+        if name in trained.names and (pooler or not name.startswith(f"{PREFIX}pooler."))
+    }
+    if unknown := sorted(state.keys() - model.state_dict().keys()):
+        raise UserError(f"{trained.folder / WEIGHTS}: {unknown[0]} is no weight of {start.name}")
+    try:
+        model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise UserError(f"{trained.folder / WEIGHTS}: {' '.join(str(error).split())}") from None
+    return model, missing - state.keys()
+
+
+def with_depth(config: Any, depth: int | None) -> Any:
+    """A transformers configuration with as many layers; None leaves it as it is."""
+    if depth is not None:
+        config.num_hidden_layers = depth
+    return config
 
 
 def random_config(fields: Mapping[str, Any], **options: Any) -> BertConfig:

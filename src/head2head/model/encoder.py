@@ -215,7 +215,7 @@ class Encoder(nn.Module):
                 first = torch.zeros_like(first)
             pooled = None
             if self.pooler is not None:
-                pooled = self.pooler(top[torch.arange(len(top), device=top.device), first].unsqueeze(1))
+                pooled = self.pooler(top[torch.arange(top.shape[0], device=top.device), first].unsqueeze(1))
         states = {i: states[i] for i in self.needs.layers}
         return EncoderOutput(self.spec.num_layers, attention_mask, special_tokens_mask, states, pooled, attentions)
 

@@ -17,6 +17,7 @@ from head2head.errors import UserError
 from head2head.files import check_name, sha256
 from head2head.model import trusted
 from head2head.model.exact import is_exact
+from head2head.model.trained import TrainedEncoder, is_run
 from head2head.run.canonical import canonical, class_of, without
 from head2head.run.label import SOLVED, head_label
 from head2head.run.layers import check_layers
@@ -207,7 +208,9 @@ def content(config: dict[str, Any], task: Task) -> dict[str, str]:
         split: sha256(source) if isinstance(source, Path) else source for split, source in task.run_sources().items()
     }
     folder = Path(str(config["encoder"]["name"]))
-    if folder.is_dir():
+    if is_run(folder):
+        found["encoder"] = TrainedEncoder(folder).fingerprint
+    elif folder.is_dir():
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         hashes = [[str(path.relative_to(folder)), sha256(path)] for path in files]
         found["encoder"] = hashlib.sha256(str(hashes).encode()).hexdigest()

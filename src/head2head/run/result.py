@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import shutil
 import time
@@ -14,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from head2head.errors import UserError
-from head2head.files import ABANDONED, NO_ROOM, cannot_be_written, check_name, write_atomically
+from head2head.files import ABANDONED, NO_ROOM, TAKEN, cannot_be_written, check_name, write_atomically
 from head2head.run import processes
 
 VERSION = 3  # raise when training changes meaning: no run is then taken for one of before
 
-TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})  # what renaming says where something is already
 OWNER = ".running"  # in a run's folder while it runs: whose it is
 
 

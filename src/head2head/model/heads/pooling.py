@@ -65,7 +65,7 @@ class Cls(Pool):
     linear = True
 
     def forward(self, tokens: Tensor, mask: Tensor, pooler_output: Tensor | None = None) -> Tensor:
-        first = tokens[torch.arange(len(tokens), device=tokens.device), first_token(mask)]
+        first = tokens[torch.arange(tokens.shape[0], device=tokens.device), first_token(mask)]
         return first.masked_fill(~mask.any(dim=1, keepdim=True), 0)
 
 
@@ -86,7 +86,7 @@ class LastToken(Pool):
 
     def forward(self, tokens: Tensor, mask: Tensor, pooler_output: Tensor | None = None) -> Tensor:
         position = mask.shape[1] - 1 - first_token(mask.flip(1))
-        last = tokens[torch.arange(len(tokens), device=tokens.device), position]
+        last = tokens[torch.arange(tokens.shape[0], device=tokens.device), position]
         return last.masked_fill(~mask.any(dim=1, keepdim=True), 0)
 
 
@@ -99,7 +99,7 @@ class WeightedMean(Pool):
 
     def forward(self, tokens: Tensor, mask: Tensor, pooler_output: Tensor | None = None) -> Tensor:
         keep, values = mask.bool(), wide(tokens)
-        places = (keep.cumsum(dim=1) * keep).to(values.dtype)
+        places = (keep.long().cumsum(dim=1) * keep).to(values.dtype)
         weights = places / places.sum(dim=1, keepdim=True).clamp(min=1)
         return masked_sum(weights.unsqueeze(-1) * values, mask).to(tokens.dtype)
 
