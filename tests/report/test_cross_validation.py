@@ -200,10 +200,12 @@ def test_texts_encoded_apart_are_another_task_and_a_solved_classifier_another_ro
         result.config["task"]["pairs"], result.key = "apart", f"apart{result.key}"
     for result in exact:
         result.config["optimizer"], result.key = {"strengths": [0.1, 1.0], "folds": 5}, f"exact{result.key}"
+        result.config["encoder"]["dropout"] = 0.0  # of no use where nothing is trained by gradients
     write_experiment(tmp_path, results + apart + exact)
     experiment = load("trial")
     assert experiment.tasks == ["rte", "rte · apart"]
     assert experiment.heads == ["mean", "mean · exact"]
+    assert "encoder.dropout is 0 where heads are solved, null where heads are trained." in experiment.remarks
     assert analyse(experiment, Options()).references["rte"] == "mean"
 
 

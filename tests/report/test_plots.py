@@ -42,7 +42,16 @@ def runs(tasks=("rte",), scores=SCORES, **fields):
 
 
 def scatter(axis, label):
-    return next(c for c in axis.collections if c.get_label() == label)
+    return next(scatters(axis, label))
+
+
+def scatters(axis, label):
+    """All of a label: heads with markers of their own are a collection each."""
+    return (c for c in axis.collections if c.get_label() == label)
+
+
+def offsets_of(axis, label):
+    return [tuple(point) for found in scatters(axis, label) for point in found.get_offsets()]
 
 
 def texts(axis):
@@ -209,13 +218,11 @@ def test_without_learned_layer_weights_there_is_no_figure_of_them(make):
 
 def test_cost_shows_mean_seconds_and_mean_score(make):
     axis = cost.plots(analysed(make, runs()))[0].figure.axes[0]  # seconds 10, 11, 12
-    assert [tuple(point) for point in scatter(axis, "mean").get_offsets()] == [
-        (11, pytest.approx(mean)) for mean in (0.72, 0.79, 0.62)
-    ]
+    assert offsets_of(axis, "mean") == [(11, pytest.approx(mean)) for mean in (0.72, 0.79, 0.62)]
     across, up = (c.get_segments()[1] for c in axis.collections if isinstance(c, LineCollection))
     assert across.tolist() == [[10, pytest.approx(0.79)], [12, pytest.approx(0.79)]]
     assert np.ptp(up[:, 1]) == pytest.approx(2 * np.std(SCORES["mean"], ddof=1))
-    assert sorted(map(tuple, scatter(axis, "run").get_offsets())) == sorted(
+    assert sorted(offsets_of(axis, "run")) == sorted(
         (10 + seed, score) for scores in SCORES.values() for seed, score in enumerate(scores)
     )
 
@@ -258,12 +265,13 @@ def test_a_head_has_one_colour_in_every_figure(make):
     analysis = analysed(make, runs(["cola", "rte"]))
     color = drawing.looks(analysis.heads)["mean"].color
     curve = next(line for line in curves.plots(analysis)[0].figure.axes[0].lines if line.get_label() == "mean")
-    means = scatter(cost.plots(analysis)[0].figure.axes[0], "mean").get_facecolors()
+    means = list(scatters(cost.plots(analysis)[0].figure.axes[0], "mean"))
+    mean = means[analysis.heads.index("mean")].get_facecolors()[0]
     axis = seeds.plots(analysis)[0].figure.axes[0]
     row = [label.get_text() for label in axis.get_yticklabels()].index("mean")
     offsets, colors = scatter(axis, "run").get_offsets(), scatter(axis, "run").get_facecolors()
     in_row = {to_hex(c) for (_, y), c in zip(offsets, colors, strict=True) if round(y) == row}
-    assert {to_hex(curve.get_color()), to_hex(means[1]), *in_row} == {color.lower()}
+    assert {to_hex(curve.get_color()), to_hex(mean), *in_row} == {color.lower()}
 
 
 def test_ten_heads_have_ten_colours_and_ten_markers():

@@ -80,7 +80,7 @@ def counted(runs: list[dict]) -> dict[int, dict]:
     """Of one task and head the runs that count: under folds, those of the setting with the best mean elsewhere."""
     if runs[0]["config"].get("fold") is None:
         return {run["seed"]: run for run in runs}
-    grid = {(run["config"]["repeat"], run["config"]["fold"], run["config"]["optimizer"].get("lr")): run for run in runs}
+    grid = {(run["config"]["repeat"], run["config"]["fold"], rate_of(run)): run for run in runs}
     chosen = {}
     for repeat, fold, _ in grid:
         others = defaultdict(list)
@@ -91,6 +91,12 @@ def counted(runs: list[dict]) -> dict[int, dict]:
         run = grid[repeat, fold, rate]
         chosen[run["seed"]] = run
     return chosen
+
+
+def rate_of(run: dict) -> float | None:
+    """The learning rate, with a frozen encoder the head's; None where the classifier was solved."""
+    optimizer = run["config"]["optimizer"]
+    return optimizer.get("head_lr") or optimizer.get("lr")
 
 
 def scores_of(runs: dict[int, dict]) -> dict[int, float]:

@@ -36,8 +36,9 @@ def label(results: Sequence[Result], flat: Sequence[Mapping[str, str]]) -> Label
 
     A task's own setting that differs between runs of the task is appended to that task's label. Any other setting
     is appended to the head's label, unless the task alone, or what is already written, decides it. Where every
-    head has one value a task (as after tuning each), rows stay whole and a remark says so. Under folds a setting that
-    `statistics.choice.is_tuned` is no part of any label.
+    head has one value a task (as after tuning each), or whether the classifier is trained, solved or neither decides
+    it, rows stay whole and a remark says so. Under folds a setting that `statistics.choice.is_tuned` is no part of any
+    label.
 
     Args:
         flat: of each run its `settings_of`.
@@ -60,10 +61,16 @@ def _label(results: Sequence[Result], flat: Sequence[Mapping[str, str]], folds: 
     for name, values in settings.items():
         if name.startswith("task."):
             tasks = _where_it_varies(tasks, name, values)
+    ways = [way(r) for r in results]
     shown: dict[str, list[str]] = {}
     remarks = []
     for name, values in settings.items():
         if name.startswith("task.") or (folds and is_tuned(name)) or _decided(values, tasks, *shown.values()):
+            continue
+        if _decided(values, ways):
+            found = sorted(set(zip(ways, values, strict=True)))
+            told = ", ".join(f"{value} where heads are {how}" for how, value in found)
+            remarks.append(f"{name} is {told}.")
             continue
         by_head = _decided(values, heads, *shown.values())
         if not by_head and _decided(values, tasks, heads, *shown.values()):
@@ -101,6 +108,11 @@ def base_label(result: Result) -> str:
 def exact(result: Result) -> bool:
     """Whether the classifier was solved, so that there is no learning rate."""
     return "strengths" in result.config["optimizer"]
+
+
+def way(result: Result) -> str:
+    """How a head comes to what it predicts by."""
+    return "solved" if exact(result) else "not trained" if untrained(result) else "trained"
 
 
 def untrained(result: Result) -> bool:
