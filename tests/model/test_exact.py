@@ -103,7 +103,8 @@ def test_a_label_without_a_row_is_never_predicted_and_nothing_fails(present):
 def test_a_label_that_a_single_inner_fold_holds_does_not_fail():
     features, targets, folds = data()
     targets[folds == 2] = 2
-    solve(features, targets, 3, folds, by_accuracy(targets, folds), ExactSettings(STRENGTHS))
+    found = solve(features, targets, 3, folds, by_accuracy(targets, folds), ExactSettings(STRENGTHS))
+    assert np.isfinite(found.classifier.logits(features)).all()
 
 
 @pytest.mark.parametrize("settings", [

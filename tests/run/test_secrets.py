@@ -59,9 +59,9 @@ def test_a_setting_that_holds_a_key_is_refused_and_not_repeated(override, messag
 
 @pytest.mark.parametrize("override", ["evaluation_tokens=512", "head.pool.special_tokens=false", "logger.name=tokens"])
 def test_settings_about_word_pieces_are_no_secrets(override):
-    identify(compose(["logger=wandb", override]))
+    assert identify(compose(["logger=wandb", override])).key
 
 
 def test_a_short_value_of_such_a_variable_may_stand_anywhere(monkeypatch):
     monkeypatch.setenv("OTHER_API_KEY", "a")
-    identify(compose([]))
+    assert identify(compose([])).key

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from head2head.report.formats import NONE, percent
 from head2head.report.page import DARK, LIGHT
+from head2head.report.templates import rendered
 
 TEMPLATE = "mistakes.html.j2"
 Rows = list[list[Any]]
@@ -82,16 +80,10 @@ def _cell(value: Any) -> str:
 
 def html(found: dict[str, Any]) -> str:
     """The page; it needs no other file. Everything in it is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     matrix = zip(found.get("labels", ()), found.get("confusion", ()), strict=True)
     shaded = {label: _shades(counts) for label, counts in matrix}
-    return environment.get_template(TEMPLATE).render(
+    return rendered(
+        TEMPLATE,
         title=title(found),
         tables=list(tables(found)),
         runs=found.get("runs", [found.get("run")]),

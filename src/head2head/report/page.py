@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from head2head.files import write_atomically
@@ -19,6 +18,7 @@ from head2head.report.plots import FIGURE, draw, drawing
 from head2head.report.plots.drawing import Plot, inline
 from head2head.report.run_list import run_list
 from head2head.report.runs import Experiment
+from head2head.report.templates import rendered
 from head2head.report.verdict import verdict
 
 PAGE, PLOTS, SWEEP = "report.html", "plots", "sweep.yaml"
@@ -72,17 +72,11 @@ def write(experiment: Experiment, analysis: Analysis, folder: Path, command: str
 
 def html(experiment: Experiment, analysis: Analysis, pictures: list[Picture], command: str) -> str:
     """The page. Everything that comes from a run or a file is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["grouped"] = grouped
     sweep = experiment.folder / SWEEP
     main = tables.scores(analysis, short=True)
-    return environment.get_template(TEMPLATE).render(
+    return rendered(
+        TEMPLATE,
+        grouped=grouped,
         name=experiment.name,
         verdict=verdict(analysis),
         headline=headline(analysis),
