@@ -28,7 +28,7 @@ def encoder(needs: Needs = MEAN, frozen: bool | int = False, **config: float) ->
     ("needs", "frozen", "precision", "expected"),
     [
         (MEAN, False, "32-true", "cpu compiled dropout16 reduced"),
-        (CLS, False, "32-true", "cpu compiled dropout16 first_token onednn reduced"),
+        (CLS, False, "32-true", "cpu compiled dropout16 first_token reduced"),
         (CLS, False, "64-true", "cpu compiled dropout16 first_token reduced"),
         (MEAN, False, "bf16-mixed", "cpu torch dropout16 reduced"),
         (MEAN, False, "bf16-true", "cpu torch reduced"),
@@ -49,7 +49,6 @@ def test_the_stream_names_what_is_used(needs, frozen, precision, expected):
         ({Trick.COMPILED}, "cpu compiled"),
         ({Trick.FIRST_TOKEN}, "cpu torch first_token"),
         ({Trick.DROPOUT}, "cpu torch dropout16"),
-        ({Trick.LINEAR}, "cpu torch onednn"),
         ({Trick.EMBEDDINGS}, "cpu torch reduced"),
     ],
 )
@@ -66,7 +65,7 @@ def test_on_a_gpu_nothing_of_the_cpus_is_used():
 def test_other_families_keep_their_layers_and_their_dropout():
     torch.manual_seed(0)
     part = Encoder(RobertaModel(RobertaConfig(**SIZES)), MEAN)
-    assert speed.apply(part, CPU, "32-true").stream == "cpu torch onednn reduced"
+    assert speed.apply(part, CPU, "32-true").stream == "cpu torch reduced"
 
 
 def test_exact_is_the_library_alone_to_the_bit():

@@ -14,7 +14,6 @@ from head2head.model.output import Needs
 from head2head.speed.cpu.stack import compiled_from_the_bottom, use_compiled_layers
 from head2head.speed.dropout import use_fast_dropout
 from head2head.speed.first_token import use_first_token_layer
-from head2head.speed.linear import use_fast_linear
 from small_bert import IDS, LENGTHS, NO_DROPOUT, SIZES, mask_of
 
 MASK = mask_of(LENGTHS["padded"])
@@ -22,7 +21,6 @@ TRICKS: dict[str, Callable[[Encoder], object]] = {
     "compiled layers": use_compiled_layers,
     "one-token last layer": use_first_token_layer,
     "cheaper dropout": lambda encoder: use_fast_dropout(encoder.model),
-    "oneDNN products": lambda encoder: use_fast_linear(encoder.model),
 }
 
 

@@ -8,7 +8,6 @@ compiled      layer.c computes layers, without padding, and draws its own dropou
 dropout16     torch modules draw 16 bits of a random number for each element of a dropout mask, in place of 64
 first_token   the last layer computes the first token of each text alone, with masks for that token alone; in validation
               too
-onednn        torch modules multiply float32 matrices by oneDNN where torch would by MKL: other rounding
 reduced       the word-embedding table has only the rows that occur: other rounding where gradients are clipped
 
 `cpu features` is a head trained on what a frozen encoder gave out beforehand (head2head.frozen). ` x2` at the end: each
@@ -38,7 +37,6 @@ from head2head.speed.cpu.stack import compiled_from_the_bottom, use_compiled_lay
 from head2head.speed.dropout import STEPS, FastDropout, kept, use_fast_dropout
 from head2head.speed.embeddings import can_be_reduced, reduced_embeddings
 from head2head.speed.first_token import FirstTokenLayer, use_first_token_layer
-from head2head.speed.linear import FastLinear, use_fast_linear
 
 # Precisions in which BERT's layers are computed by compiled code.
 COMPILED = {"32-true": torch.float32, "64-true": torch.float64}
@@ -51,7 +49,6 @@ class Trick(Enum):
     COMPILED = "compiled layers"
     FIRST_TOKEN = "one-token last layer"
     DROPOUT = "cheaper dropout"
-    LINEAR = "oneDNN products"
     EMBEDDINGS = "reduced embeddings"
     ALLOCATOR = "freed memory is kept"
 
@@ -86,8 +83,6 @@ def apply(encoder: Encoder, device: torch.device, precision: str, fast: bool = T
         use_first_token_layer(encoder)
     if Trick.DROPOUT in tricks and on_cpu and precision not in HALF:
         use_fast_dropout(encoder.model)
-    if Trick.LINEAR in tricks and on_cpu and precision == "32-true":
-        use_fast_linear(encoder.model)
     if Trick.COMPILED in tricks and on_cpu and precision in COMPILED:
         note = use_compiled_layers(encoder, COMPILED[precision])
     reduced = Trick.EMBEDDINGS in tricks and can_be_reduced(encoder.model.get_input_embeddings())
@@ -108,7 +103,6 @@ def stream(encoder: Encoder) -> list[str]:
         "compiled": bool(compiled),
         "dropout16": any(type(m) is FastDropout and kept(m.p) < STEPS for m in training),
         "first_token": bool(for_one),
-        "onednn": any(type(m) is FastLinear for m in training),
     }
     return [word for word, is_used in used.items() if is_used]
 

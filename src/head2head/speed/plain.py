@@ -17,9 +17,8 @@ from transformers.models.bert.modeling_bert import (
 )
 
 from head2head.speed.dropout import ATTENTION, FastDropout
-from head2head.speed.linear import FastLinear
 
-LINEAR, DROPOUT = (nn.Linear, FastLinear), (nn.Dropout, FastDropout)
+LINEAR, DROPOUT = (nn.Linear,), (nn.Dropout, FastDropout)
 
 # All modules of a BertLayer, by name, and what each may be. Any activation may stand in the feed-forward part.
 LAYER: dict[str, tuple[type, ...]] = {

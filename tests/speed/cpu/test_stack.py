@@ -17,7 +17,6 @@ from head2head.speed.cpu.layer import MORE
 from head2head.speed.cpu.stack import use_compiled_layers
 from head2head.speed.dropout import use_fast_dropout
 from head2head.speed.first_token import use_first_token_layer
-from head2head.speed.linear import use_fast_linear
 from small_bert import IDS, LENGTHS, NEEDS, SIZES, mask_of, states, two_encoders
 
 
@@ -80,7 +79,6 @@ def test_the_first_20_losses_are_those_of_transformers():
     for encoder in twins(Needs(frozenset({3}))):
         torch.manual_seed(1)
         use_fast_dropout(encoder.model)
-        use_fast_linear(encoder.model)
         head = SentenceHead(Layer, Mean, Linear, encoder.spec, 2)
         model = FineTuner(encoder, head, ["a", "b"], ["accuracy"], {}, 0).train()
         optimizer, schedule = build_optimizer(encoder, head, OptimizerSettings(lr=3e-3, warmup_ratio=0), 20, True)
