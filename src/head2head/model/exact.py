@@ -7,7 +7,7 @@ learning rate, and no seed has a part in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,9 @@ import numpy as np
 
 from head2head.errors import UserError
 
-# Strengths are compared by L-BFGS to scikit-learn's own tolerance (the largest element of the gradient): scores do not
-# see more. The classifier itself is solved tightly, by Newton's method where its matrix of second derivatives is small.
-LOOSE, TIGHT = 1e-4, 1e-9
+# The classifier itself is solved tightly, by Newton's method where its matrix of second derivatives is small.
+TIGHT = 1e-9
 NEWTON_UP_TO = 1000  # weights of the classifier
-NEVER = -1e4  # intercept of a label that no training row has: a probability of 0
 
 
 @dataclass(frozen=True)
@@ -98,17 +96,19 @@ def solve(
         folds: (N,) inner fold of each row.
         score: (logits of the held-out rows (n, C), number of the inner fold) -> higher is better.
     """
+    from head2head.model import held_out
+
     strengths = sorted(settings.strengths)
     reduced, basis = within_span(features)
     count = int(folds.max()) + 1
-    scores = np.zeros((count, len(strengths)))
-    for fold in range(count):
-        held = folds == fold
-        found = solutions(reduced[~held], targets[~held], num_labels, strengths[::-1], LOOSE)
-        scores[fold] = [score(classifier.logits(reduced[held]), fold) for classifier in found][::-1]
-    means = scores.mean(axis=0)
+    scores = np.zeros((len(strengths), count))
+    descending = range(len(strengths) - 1, -1, -1)
+    found = held_out.logits(reduced, targets, num_labels, folds, strengths[::-1])
+    for place, logits in zip(descending, found, strict=True):
+        scores[place] = [score(of_fold, fold) for fold, of_fold in enumerate(logits)]
+    means = scores.mean(axis=1)
     best = len(strengths) - 1 - int(means[::-1].argmax())
-    (final,) = solutions(reduced, targets, num_labels, [strengths[best]], TIGHT)
+    final = solution(reduced, targets, num_labels, strengths[best])
     classifier = final if basis is None else Linear(final.weight @ basis, final.bias)
     return Solution(classifier, strengths[best], strengths, means.tolist(), count)
 
@@ -122,43 +122,39 @@ def within_span(features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return np.ascontiguousarray(coordinates.T), basis.T
 
 
-def solutions(
-    features: np.ndarray, targets: np.ndarray, num_labels: int, strengths: Sequence[float], tolerance: float
-) -> Iterator[Linear]:
-    """The classifier under each strength in turn."""
+def solution(features: np.ndarray, targets: np.ndarray, num_labels: int, strength: float) -> Linear:
+    """The classifier under a strength."""
+    from head2head.model.held_out import NEVER
+
     if not num_labels:
-        yield from ridge(features, targets, strengths)
-    elif len(present := np.unique(targets)) == 1:
+        return ridge(features, targets, strength)
+    if len(present := np.unique(targets)) == 1:
         bias = np.full(num_labels, NEVER)
         bias[present] = 0.0
-        yield from [Linear(np.zeros((num_labels, features.shape[1])), bias)] * len(strengths)
-    else:
-        yield from logistic(features, targets, num_labels, strengths, tolerance)
+        return Linear(np.zeros((num_labels, features.shape[1])), bias)
+    return logistic(features, targets, num_labels, strength)
 
 
-def ridge(features: np.ndarray, targets: np.ndarray, strengths: Sequence[float]) -> Iterator[Linear]:
-    """Ridge regression under each strength in turn."""
+def ridge(features: np.ndarray, targets: np.ndarray, strength: float) -> Linear:
+    """Ridge regression."""
     from sklearn.linear_model import Ridge
 
-    for strength in strengths:
-        model = Ridge(alpha=strength * len(features), solver="cholesky").fit(features, targets)
-        yield Linear(model.coef_[None], np.array([model.intercept_]))
+    model = Ridge(alpha=strength * len(features), solver="cholesky").fit(features, targets)
+    return Linear(model.coef_[None], np.array([model.intercept_]))
 
 
-def logistic(
-    features: np.ndarray, targets: np.ndarray, num_labels: int, strengths: Sequence[float], tolerance: float
-) -> Iterator[Linear]:
-    """Logistic regression under each strength in turn, each from where the one before it ended. With two labels their
-    logits are plus and minus half of scikit-learn's one, which is penalised."""
+def logistic(features: np.ndarray, targets: np.ndarray, num_labels: int, strength: float) -> Linear:
+    """Logistic regression. With two labels their logits are plus and minus half of scikit-learn's one, which is
+    penalised."""
     from sklearn.linear_model import LogisticRegression
 
-    newton = tolerance <= TIGHT and features.shape[1] * num_labels <= NEWTON_UP_TO
-    solver = "newton-cholesky" if newton else "lbfgs"
-    model = LogisticRegression(solver=solver, tol=tolerance, max_iter=10_000, warm_start=True)
-    for strength in strengths:
-        model.set_params(C=1 / (strength * len(features))).fit(features, targets)
-        weight, bias = np.zeros((num_labels, features.shape[1])), np.full(num_labels, NEVER)
-        signs = np.array([[-0.5], [0.5]]) if len(model.classes_) == 2 else np.ones((len(model.classes_), 1))
-        weight[model.classes_] = signs * model.coef_
-        bias[model.classes_] = signs[:, 0] * model.intercept_
-        yield Linear(weight, bias)
+    from head2head.model.held_out import NEVER
+
+    solver = "newton-cholesky" if features.shape[1] * num_labels <= NEWTON_UP_TO else "lbfgs"
+    model = LogisticRegression(C=1 / (strength * len(features)), solver=solver, tol=TIGHT, max_iter=10_000)
+    model.fit(features, targets)
+    weight, bias = np.zeros((num_labels, features.shape[1])), np.full(num_labels, NEVER)
+    signs = np.array([[-0.5], [0.5]]) if len(model.classes_) == 2 else np.ones((len(model.classes_), 1))
+    weight[model.classes_] = signs * model.coef_
+    bias[model.classes_] = signs[:, 0] * model.intercept_
+    return Linear(weight, bias)
