@@ -23,6 +23,7 @@ from head2head.experiments import SWEEP_FILE, ResultsFile, folder_of, results_fi
 from head2head.files import write_atomically
 from head2head.frozen.eligible import learned_parts
 from head2head.run.canonical import NOT_IN_KEY
+from head2head.run.key import build_task
 from head2head.statistics.course import Design, Entry
 from head2head.statistics.influence import OF_CLASSES
 from head2head.sweep.composer import Composer
@@ -31,12 +32,33 @@ from head2head.sweep.file import SweepFile
 from head2head.sweep.plan import Planned, Planner, Tasks
 from head2head.sweep.request import data_dir
 
-RATES = ("5e-5", "1e-4", "2e-4")  # of fine-tuning
-FROZEN_RATES = ("1e-3", "3e-3", "1e-2")  # of heads with learned parts on a frozen encoder
-EPOCHS = {False: 3, True: 20}  # by whether the encoder is frozen whole
 TRAINED = "sweep-trained.yaml"  # beside sweep.yaml, where that solves its heads exactly
 COMMAND = ("${env}", "${interpreter}", "${program}", "${args_no_hyphens}")  # of W&B's agents
 METRICS = (*OF_CLASSES, "pearson", "spearman", "entity_f1")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How heads are trained where nothing else was asked for.
+
+    rates: learning rates to choose from.
+    settings: of every run.
+    """
+
+    rates: tuple[str, ...]
+    epochs: int
+    settings: tuple[str, ...] = ()
+
+
+FINE_TUNED = Training(("5e-5", "1e-4", "2e-4"), 3)
+# Heads with learned parts on a frozen encoder: batches are large and there is no dropout, since they have to come to
+# the end that the heads beside them, which are solved, have come to.
+TO_THE_END = ("batch_size=256", "encoder.dropout=0.0")
+FROZEN = {
+    "classes": Training(("3e-3", "1e-2", "3e-2"), 30, TO_THE_END),
+    "values": Training(("1e-2", "3e-2", "1e-1"), 60, TO_THE_END),
+    "words": Training(("1e-3", "3e-3", "1e-2"), 20),
+}
 
 
 @dataclass(frozen=True)
@@ -143,10 +165,12 @@ def sweep_files(question: Question, compose: Composer) -> list[SweepFile]:
     learned parts, as far as there are any; else one."""
     own = [text for text in question.overrides if name_of(text) not in NOT_IN_KEY]
     given = {name_of(text) for text in question.overrides} | set(question.grids)
-    epochs = [] if {"trainer.max_epochs", "trainer.max_steps"} & given else [EPOCHS[question.frozen]]
-    epochs_text = [f"trainer.max_epochs={count}" for count in epochs]
+    usual = training(question)
+    fixed = [text for text in usual.settings if name_of(text) not in given]
+    if not {"trainer.max_epochs", "trainer.max_steps"} & given:
+        fixed.append(f"trainer.max_epochs={usual.epochs}")
     folds = [f"folds={question.folds}"] if question.folds != 5 else []
-    rates = {"optimizer.lr": FROZEN_RATES if question.frozen else RATES}
+    rates = {"optimizer.lr": usual.rates}
     typed_rates = {"optimizer.lr", "optimizer.head_lr"} & set(question.grids)
     trained = (rates if not typed_rates else {}) | dict(question.grids)
     exact = [head for head in question.heads if solved(question, head, compose)]
@@ -156,8 +180,16 @@ def sweep_files(question: Question, compose: Composer) -> list[SweepFile]:
         files.append(grid(SWEEP_FILE, question, exact, {}, [*own, *folds, "optimizer=exact"]))
     if others:
         path = TRAINED if exact else SWEEP_FILE
-        files.append(grid(path, question, others, trained, [*own, *folds, *epochs_text]))
+        files.append(grid(path, question, others, trained, [*own, *folds, *fixed]))
     return files
+
+
+def training(question: Question) -> Training:
+    """How the heads are trained where the question says nothing of it."""
+    if not question.frozen:
+        return FINE_TUNED
+    task = build_task(question.config)
+    return FROZEN["words" if task.kind == "token" else "values" if task.regression else "classes"]
 
 
 def solved(question: Question, head: str, compose: Composer) -> bool:

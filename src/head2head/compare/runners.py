@@ -54,16 +54,34 @@ class InProcess:
     def __init__(self, experiment: Experiment, log: Path, show: Callable[[State], None]):
         self.experiment, self.log, self.show = experiment, log, show
         self._tries: Counter[str] = Counter()
+        self._encoded = False
 
     def finish(self, runs: Sequence[Planned]) -> None:
-        """Those that another process works on are waited for."""
+        """Those that another process works on are waited for.
+
+        Raises:
+            UserError: data or encoder cannot be read, or the cache folder cannot be written.
+        """
         place = claims.folder(self.experiment.output_dir)
         self._collect(runs)
         while left := self._left(runs):
+            self._encode()
             groups = jobs(left, self.experiment.settings_of, 1)
             done = [self._do(group, place) for group in groups]
             if not any(done):
                 time.sleep(POLL)
+
+    def _encode(self) -> None:
+        """Compute what any of the heads reads, before the first run: otherwise heads that are solved and heads that are
+        trained would each have a pass of the encoder."""
+        if self._encoded:
+            return
+        from head2head.frozen.group import encode
+
+        heads = {run.identity.head: run for run in self.experiment.planned.values()}
+        with self._quietly():
+            encode([self.experiment.settings_of(run) for run in heads.values()])
+        self._encoded = True
 
     def _do(self, group: Sequence[Planned], place: Path) -> bool:
         """Do those runs of a group that are nobody's. Returns whether there were any."""

@@ -21,9 +21,10 @@ from head2head.data.datamodule import DataModule
 from head2head.data.task import Task
 from head2head.errors import UserError
 from head2head.frozen.batches import Batches
+from head2head.frozen.eligible import group_of
 from head2head.frozen.features import Store
 from head2head.frozen.frozen_run import FrozenRun, Schedule
-from head2head.frozen.head_parts import FeatureSpec, Make, trainable_head
+from head2head.frozen.head_parts import FeatureSpec, Make, TrainableHead, trainable_head
 from head2head.frozen.progress import Progress
 from head2head.frozen.solving import check_solvable, solve_run
 from head2head.frozen.training import train
@@ -103,7 +104,7 @@ def run_group(configs: Sequence[dict[str, Any]], overrides: Sequence[Sequence[st
         return
     progress = Progress(bool(first["trainer"]["enable_progress_bar"]))
     with features_folder(first) as folder:
-        batches = open_batches(first, task, data, encoder, runs.values(), device, folder)
+        batches = open_batches(first, task, data, encoder, [run.head for run in runs.values()], device, folder)
         schedule = schedule_of(trainer, batches["train"])
         before = (time.perf_counter() - started) / len(runs)
         group = RunGroup(data, device, batches["train"].steps, len(runs), before)
@@ -116,6 +117,35 @@ def run_group(configs: Sequence[dict[str, Any]], overrides: Sequence[Sequence[st
                     yield number, error
                     continue
                 yield number, written(configs[number], overrides[number], identities[number], one, group)
+
+
+def encode(configs: Sequence[dict[str, Any]]) -> None:
+    """Compute the features that some runs of one task and one encoder will read, of whatever groups, in one pass of the
+    encoder. What cannot be run is left for its run to say.
+
+    Raises:
+        UserError: data or encoder cannot be read, or the cache folder cannot be written.
+    """
+    configs = [config for config in configs if group_of(config) is not None and config["speed"] == "fast"]
+    if not configs:
+        return
+    quiet()
+    first = configs[0]
+    identities = [identify(first)]
+    task = identities[0].task
+    identities += [identify(config, task) for config in configs[1:]]
+    trainer = build_trainer(first["trainer"] | {"enable_progress_bar": False})
+    device = trainer.strategy.root_device
+    dtype = torch.float64 if trainer.precision == "64-true" else torch.float32
+    data = build_data(first, task, identities[0].seed, ["train", *task.validation_splits])
+    heads, _ = built_heads(configs, identities)
+    encoder, _ = encoder_for(first, heads)
+    if encoder is None:
+        return
+    check_length(task, encoder)
+    encoder = encoder.to(device, dtype)
+    trained = [trainable_head(head.to(device, dtype), encoder) for head in heads.values()]
+    open_batches(first, task, data, encoder, [head for head in trained if head], device, first["cache_dir"])
 
 
 def fitted(run: FrozenRun, batches: Mapping[str, Batches], task: Task, schedule: Schedule, progress: Progress) -> None:
@@ -218,7 +248,7 @@ def open_batches(
     task: Task,
     data: DataModule,
     encoder: Encoder,
-    runs: Any,
+    heads: Sequence[TrainableHead],
     device: torch.device,
     folder: str,
 ) -> dict[str, Batches]:
@@ -228,8 +258,8 @@ def open_batches(
         folder: that has them, or takes them.
     """
     wanted: dict[FeatureSpec, Make] = {}
-    for one in runs:
-        wanted |= dict(zip(one.head.specs, one.head.makers, strict=True))
+    for head in heads:
+        wanted |= dict(zip(head.specs, head.makers, strict=True))
     found = {}
     for split in ("train", *task.validation_splits):
         store = Store(
