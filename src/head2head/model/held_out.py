@@ -44,7 +44,7 @@ def logits(
         return
     held = folds == np.arange(folds.max() + 1)[:, None]
     for found in Logistic(features, targets, num_labels, ~held).paths(strengths):
-        yield [found[fold, rows] for fold, rows in enumerate(held)]
+        yield [found[rows, fold] for fold, rows in enumerate(held)]
 
 
 def ridge(
@@ -83,18 +83,18 @@ class Logistic:
     """
 
     def __init__(self, features: np.ndarray, targets: np.ndarray, num_labels: int, used: np.ndarray):
-        variances, axes = linalg.eigh(features.T @ features / len(features))
+        variances, axes = np.linalg.eigh(features.T @ features / len(features))
         self.features = np.hstack([features @ axes, np.ones((len(features), 1))])  # the intercept's column is the last
         self.bound = np.append(np.maximum(variances, 0), 1) / 4  # of a label's curvature (Böhning 1992), nearly
         self.wanted = np.eye(num_labels)[targets]
-        self.used = used / used.sum(axis=1, keepdims=True)
-        occurs = np.stack([self.wanted[rows].any(axis=0) for rows in used])
+        self.used = (used / used.sum(axis=1, keepdims=True)).T
+        occurs = np.stack([self.wanted[rows].any(axis=0) for rows in used])  # (F, C)
         self.doubled = np.where(occurs.sum(axis=1) == 2, 2.0, 1.0)
         self.weights = np.zeros((len(used), num_labels, self.features.shape[1]))
         self.weights[~occurs, -1] = NEVER
 
     def paths(self, strengths: Sequence[float]) -> Iterator[np.ndarray]:
-        """(F, N, C) logits of all rows under each strength in turn.
+        """(N, F, C) logits of all rows under each strength in turn.
 
         Raises:
             RuntimeError: L-BFGS comes to no end.
@@ -105,32 +105,31 @@ class Logistic:
             yield values
 
     def values(self, weights: np.ndarray) -> np.ndarray:
-        """(F, N, C) logits from weights (F, C, D + 1)."""
+        """(N, F, C) logits from weights (F, C, D + 1)."""
         folds, labels, width = weights.shape
-        flat = self.features @ weights.reshape(-1, width).T
-        return flat.reshape(-1, folds, labels).transpose(1, 0, 2)
+        return (self.features @ weights.reshape(-1, width).T).reshape(-1, folds, labels)
 
     def penalty(self, strength: float) -> np.ndarray:
         """(F, 1, D + 1) factor of each weight in the gradient of the penalty."""
-        factors = np.full((len(self.used), 1, self.features.shape[1]), strength)
+        factors = np.full((len(self.doubled), 1, self.features.shape[1]), strength)
         factors[..., -1] = 0
         return factors * self.doubled[:, None, None]
 
     def loss(self, values: np.ndarray, weights: np.ndarray, penalty: np.ndarray) -> np.ndarray:
         """(F,) what is minimised."""
         peaks = values.max(axis=-1)
-        logs = np.log(np.exp(values - peaks[..., None]).sum(axis=-1)) + peaks - (values * self.wanted).sum(axis=-1)
-        return (self.used * logs).sum(axis=1) + (penalty * weights**2).sum(axis=(1, 2)) / 2
+        of_own = (values * self.wanted[:, None]).sum(axis=-1)
+        logs = np.log(np.exp(values - peaks[..., None]).sum(axis=-1)) + peaks - of_own
+        return (self.used * logs).sum(axis=0) + (penalty * weights**2).sum(axis=(1, 2)) / 2
 
     def gradient(self, values: np.ndarray, weights: np.ndarray, penalty: np.ndarray) -> np.ndarray:
         """(F, C, D + 1) its gradient."""
-        errors = (softmax(values, axis=-1) - self.wanted) * self.used[..., None]
-        folds, rows, labels = errors.shape
-        flat = errors.transpose(0, 2, 1).reshape(folds * labels, rows) @ self.features
-        return flat.reshape(weights.shape) + penalty * weights
+        errors = (softmax(values, axis=-1) - self.wanted[:, None]) * self.used[..., None]
+        flat = self.features.T @ errors.reshape(len(errors), -1)
+        return flat.T.reshape(weights.shape) + penalty * weights
 
     def minimise(self, strength: float, values: np.ndarray) -> np.ndarray:
-        """(F, N, C) logits under a strength, from where the weights are, whose logits are `values`.
+        """(N, F, C) logits under a strength, from where the weights are, whose logits are `values`.
 
         Raises:
             RuntimeError: L-BFGS comes to no end.
@@ -147,9 +146,9 @@ class Logistic:
             direction = -quasi_newton(gradient, steps, curvature)
             along = self.values(direction)
             slope = (direction * gradient).sum(axis=(1, 2))
-            length = np.ones((len(self.used), 1, 1))
+            length = np.ones((len(self.doubled), 1, 1))
             while True:
-                found = self.loss(values + length * along, self.weights + length * direction, penalty)
+                found = self.loss(values + length[:, 0] * along, self.weights + length * direction, penalty)
                 # What rounding adds to a loss of this size must not count as an increase.
                 far = found > loss + SUFFICIENT * length[:, 0, 0] * slope + 1e-14 * np.abs(loss)
                 if not far.any() or length.min() < 1e-10:
@@ -158,10 +157,10 @@ class Logistic:
             stalled = 0 if (found < loss - 1e-14 * np.abs(loss)).any() else stalled + 1
             step = length * direction
             self.weights = self.weights + step
-            values, loss, before = values + length * along, found, gradient
+            values, loss, before = values + length[:, 0] * along, found, gradient
             gradient = self.gradient(values, self.weights, penalty)
             steps = [*steps[1 - REMEMBERED :], (step, gradient - before)]
-        raise RuntimeError(f"logistic regression of {values.shape[1]} rows: no minimum in {LIMIT} steps")
+        raise RuntimeError(f"logistic regression of {len(values)} rows: no minimum in {LIMIT} steps")
 
 
 def quasi_newton(
