@@ -68,13 +68,15 @@ def build(overrides: Sequence[str]) -> Parts:
     return build_parts(config, identify(config))
 
 
-def train(task: str, rows: int | None, seed: int, scratch: Path, *overrides: str) -> dict[str, Any]:
+def train(
+    task: str, rows: int | None, seed: int, scratch: Path, *overrides: str, callbacks: Sequence[pl.Callback] = ()
+) -> dict[str, Any]:
     """A run of one epoch, or as many as told, with all that it writes. What follows its last step, the validation, is
     not timed."""
     config = compose(settings(task, rows, scratch, f"seed={seed}", "trainer.max_epochs=1", *overrides))
     clock = Clock()
     with contextlib.redirect_stdout(io.StringIO()):
-        result = run(config, overrides, [clock])
+        result = run(config, overrides, [clock, *callbacks])
     return {
         "seconds": clock.seconds,
         "processor_seconds": clock.processor_seconds,

@@ -107,25 +107,27 @@ def grid(tasks: dict[str, list[dict]], cell: Callable[[list[dict], str], str]) -
 def tricks(units: Units) -> str:
     """What each trick buys with no other, and with all others, by two clocks."""
     tasks = by_task(units)
-    one = next(iter(tasks.values()))[0]
+    one = next(iter(tasks.values()))[0]["alone"]
     names = [way.removeprefix("only ") for way in one if way.startswith("only ")]
 
-    def ratio(rounds: list[dict], slower: str, quicker: str, clock: str) -> str:
-        return spread([r[slower][clock] / r[quicker][clock] for r in rounds])
+    def ratio(rounds: list[dict], side: str, slower: str, quicker: str, clock: str) -> str:
+        return spread([r[side][slower][clock] / r[side][quicker][clock] for r in rounds])
 
     def rows(clock: str) -> list[list[str]]:
         found = [
             [name, *(cell for rounds in tasks.values() for cell in (
-                ratio(rounds, EXACT, f"only {name}", clock), ratio(rounds, f"without {name}", FAST, clock)))]
+                ratio(rounds, "alone", EXACT, f"only {name}", clock),
+                ratio(rounds, "last", f"without {name}", FAST, clock)))]
             for name in names
         ]  # fmt: skip
-        together = [cell for rounds in tasks.values() for cell in (ratio(rounds, EXACT, FAST, clock), "")]
+        together = [cell for rounds in tasks.values() for cell in (ratio(rounds, "alone", EXACT, FAST, clock), "")]
         return [*found, ["all of them", *together]]
 
-    sizes = ", ".join(f"{title(task)} {rounds[0][EXACT]['texts']} texts" for task, rounds in tasks.items())
-    text = prose(f"""Fine-tuning with `head=pooler`, one epoch ({sizes}), each way in a process of its own, in turn;
-        {times(min(map(len, tasks.values())), "round")}. Alone: seconds of `speed=exact` / seconds with that trick
-        and no other. Last: seconds of `speed=fast` without it / seconds of `speed=fast`. Above 1, it saves time.""")
+    sizes = ", ".join(f"{title(task)} {rounds[0]['alone'][EXACT]['steps']} steps" for task, rounds in tasks.items())
+    text = prose(f"""Fine-tuning with `head=pooler` ({sizes}), each way in a process of its own, all of a column at the
+        same time, in turn step by step; {times(min(map(len, tasks.values())), "round")}. Alone: seconds of
+        `speed=exact` / seconds with that trick and no other. Last: seconds of `speed=fast` without it / seconds of
+        `speed=fast`. Above 1, it saves time.""")
     head = ["", *(f"{title(task)}, {what}" for task in tasks for what in ("alone", "last"))]
     clocks = {"seconds": "By the wall's clock:\n", "processor_seconds": "By processor time, over all threads:\n"}
     return "\n".join([text, *(said + "\n" + markdown(head, rows(clock)) for clock, said in clocks.items())])

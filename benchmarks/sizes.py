@@ -14,15 +14,15 @@ class Size:
     rows: task -> training rows of an epoch: all of MRPC and RTE and half of CoLA. In fewer, less can be sorted by
         length: TrainBatches does so within a quarter of an epoch.
     fewer_rows: contestant -> the same for those that do not sort, whose speed does not hang on it.
-    trick_rows: task -> training rows of each of the fourteen ways to train.
+    trick_rows: task -> training rows of each way to train.
     limit: seconds that a command may take.
     """
 
     rounds: int = 3
     rows: dict[str, int] = field(default_factory=lambda: {"cola": 4275, "mrpc": 3668, "rte": 2490})
     fewer_rows: dict[str, int] = field(default_factory=lambda: {"padded": 6 * BATCH, "dynamic": 20 * BATCH})
-    trick_rounds: int = 3
-    trick_rows: dict[str, int] = field(default_factory=lambda: {"cola": 1280, "mrpc": 640, "rte": 480})
+    trick_rounds: int = 1
+    trick_rows: dict[str, int] = field(default_factory=lambda: {"cola": 1024, "mrpc": 544, "rte": 384})
     memory_rows: int = 20 * BATCH
     sweep_rounds: int = 2
     sweep_rows: int = 1920
@@ -40,7 +40,7 @@ SMOKE = Size(
     rows={"cola": 64, "mrpc": 64},
     fewer_rows={"padded": BATCH},
     trick_rounds=1,
-    trick_rows={"cola": BATCH},
+    trick_rows={"cola": 3 * BATCH},
     memory_rows=BATCH,
     sweep_rounds=1,
     sweep_rows=32,

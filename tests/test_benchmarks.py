@@ -71,13 +71,13 @@ def contestant(seconds, texts=100, tokens=1000):
 
 def ways(factor):
     """Every way to train, in other seconds."""
-    names = load("tricks").WAYS
     seconds = {"exact": 8.0, "fast": 2.0, "only compiled layers": 4.0, "without compiled layers": 5.0}
-    return {
-        name: contestant(factor * seconds.get(name, 8.0 if "only" in name else 2.0))
-        | {"processor_seconds": 2 * factor * seconds.get(name, 8.0 if "only" in name else 2.0)}
-        for name in names
-    }
+
+    def one(name):
+        taken = factor * seconds.get(name, 8.0 if "only" in name else 2.0)
+        return contestant(taken) | {"processor_seconds": 2 * taken}
+
+    return {side: {name: one(name) for name in names} for side, names in load("tricks").SIDES.items()}
 
 
 def part(units, **others):
