@@ -48,7 +48,7 @@ SWEPT = {
 SWEEP, JOBLIB = ["experiment=soak"], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 KEPT = ("task", "head", "seed", "score", "metrics", "curve", "collapsed", "baseline", "steps", "tokens", "data")
 DISTURBED = 8  # starts of a campaign that are killed; the next one is left alone
-SELDOM = 6  # one campaign in so many compiles the layers itself, or has joblib's workers, which takes far longer
+SELDOM = 6  # one sweep in so many has joblib's workers, which import all they need anew
 KINDS = ("run", "sweep")
 LOST = "the process ended by itself, with an error"
 
@@ -69,6 +69,7 @@ class Soak:
     campaigns: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     _library: Path | None = None
+    _compiled: Path | None = None
 
     def library(self) -> Path:
         """soak.c, compiled."""
@@ -115,9 +116,17 @@ class Soak:
         return area
 
     def give_compiled(self, area: Path) -> None:
-        """Give a campaign the layers that the first one has compiled, if there are any yet."""
-        for found in sorted(self.place.glob("*-undisturbed/cache/compiled"))[:1]:
-            shutil.copytree(found, area / "cache/compiled")
+        """Give a campaign the compiled layers of the user's cache: to compile them takes longer than all the rest.
+        Where they cannot be had, no campaign has them: the arithmetic would be another."""
+        if self._compiled is None:
+            code = "from head2head.speed.cpu import library; print(library.why_not() or library.folder())"
+            done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+            self._compiled = Path(done.stdout.strip())
+            if not self._compiled.is_dir():
+                os.environ["CC"] = "false"
+                print(f"without compiled layers: {self._compiled}", flush=True)
+        if self._compiled.is_dir():
+            shutil.copytree(self._compiled, area / "cache/compiled", ignore=shutil.ignore_patterns("tmp*"))
 
     def undisturbed(self, kind: str) -> tuple[dict, float]:
         """What comes of a campaign that nobody kills, and its seconds."""
@@ -137,8 +146,7 @@ class Soak:
         number = self.campaigns[kind]
         self.campaigns[kind] += 1
         area = self.new(f"{kind}-{number}")
-        if (number + 1) % SELDOM:
-            self.give_compiled(area)
+        self.give_compiled(area)
         joblib = number % SELDOM == 2
         for _ in range(self.disturbed):
             if self.launch(kind, area, seconds, inside, joblib):
