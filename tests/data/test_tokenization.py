@@ -1,16 +1,18 @@
 """Word pieces equal to the tokenizer's own, what truncation loses, the cache, and the windows of token tasks."""
 
+import errno
 import os
 
 import numpy as np
 import pytest
 from datasets import Dataset
+from datasets.arrow_writer import ArrowWriter
 from transformers import AutoTokenizer
 
 from head2head.data import tokenization
 from head2head.data.tokenization import fingerprint, is_whole, tokenize, windows
 from head2head.data.vocabulary import built_in_tokenizer
-from head2head.errors import UserError
+from head2head.errors import Unwritable, UserError
 
 COLUMNS = ("input_ids", "token_type_ids", "special_tokens_mask")
 TEXTS = [
@@ -235,10 +237,21 @@ def test_without_the_checksum_one_byte_trains_on_other_word_pieces(small, tmp_pa
     assert call(MANY, small, tmp_path).to_list() != expected
 
 
+def test_on_a_full_disk_nothing_is_left_half_written(small, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(ArrowWriter, "finalize", full)
+    with pytest.raises(Unwritable, match=f"^cache_dir: {tmp_path} cannot be written: No space left on device; make"):
+        call(MANY, small, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_a_killed_process_left_is_cleared_a_day_later(small, tmp_path):
     old, new = tmp_path / "tmpold", tmp_path / "tmpnew"
     for path in (old, new):
-        path.write_bytes(b"half")
+        path.mkdir()
+        (path / "x.arrow").write_bytes(b"half")
     os.utime(old, (0, 0))
     call(MANY, small, tmp_path)
     assert not old.exists()

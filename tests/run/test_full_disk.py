@@ -2,7 +2,6 @@
 
 import errno
 import os
-import subprocess
 from pathlib import Path
 
 import pyarrow.parquet
@@ -111,18 +110,6 @@ def test_a_full_disk_is_not_a_runs_own_failure():
 def test_a_disk_that_may_not_be_written_for_other_reasons_is_a_mistake():
     told = files.cannot_be_written("x", OSError(errno.EACCES, "Permission denied"))
     assert (type(told), str(told)) == (UserError, "x cannot be written: Permission denied")
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 2 MB, and what gives it more room."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
-    if subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("file systems cannot be mounted here")
-    yield place, lambda: subprocess.run(["mount", "-o", "remount,size=200m", str(place)], check=True)
-    subprocess.run(["umount", "--lazy", str(place)], check=True)  # files there are still mapped
 
 
 @pytest.mark.parametrize("setting", ["output_dir", "cache_dir"])

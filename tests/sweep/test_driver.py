@@ -1,13 +1,15 @@
 """The sweep's loop, with launchers that misbehave; nothing is trained."""
 
+import errno
 import os
 import shutil
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from head2head.errors import UserError
+from head2head.errors import Unwritable, UserError
 from head2head.run import processes
 from head2head.sweep import claims
 from head2head.sweep.display import Display
@@ -112,6 +114,42 @@ def test_what_is_raised_outside_a_run_is_in_the_log(sweep):
 
     with pytest.raises(UserError, match="no such file"):
         make(lambda _jobs, _first: [Ended()]).run(runs)
+
+
+class Full:
+    """What Hydra makes of a job whose disk is full."""
+
+    _return_value = Unwritable("cache_dir: /c cannot be written: No space left on device; make room there")
+
+
+@pytest.mark.parametrize("log", ["elsewhere", "on the same disk"])
+def test_a_full_disk_ends_a_sweep_after_the_batch_in_the_runs_own_words(sweep, log, monkeypatch):
+    make, runs = sweep
+    if log == "on the same disk":
+        monkeypatch.setattr(traceback, "print_exception", no_room)
+
+    def launch(_jobs, first):
+        Path(f"launched-{first}").touch()
+        finish(runs[1])
+        return [Full()]
+
+    driver = make(launch)
+    with pytest.raises(
+        Unwritable, match=r"^cache_dir: /c cannot be written: No space left on device; make room there$"
+    ):
+        driver.run(runs)
+    assert len(list(Path().glob("launched-*"))) == 1
+    assert driver.results_file.read().keys() == {runs[1].key}
+
+
+def test_a_launcher_without_room_for_its_own_files_says_so(sweep):
+    make, runs = sweep
+    with pytest.raises(Unwritable, match=r"^output_dir: /o/\.hydra cannot be written: No space left"):
+        make(lambda *_: no_room("/o/.hydra")).run(runs)
+
+
+def no_room(place=None, *_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), place)
 
 
 def test_a_dead_claim_of_another_sweep_is_no_sign_of_life(sweep):

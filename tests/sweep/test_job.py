@@ -1,6 +1,8 @@
 """What of a run goes into the experiment's results.jsonl."""
 
+import errno
 import json
+import os
 from dataclasses import asdict
 
 import pytest
@@ -8,9 +10,10 @@ import torch
 from transformers import BertConfig, BertModel
 
 from composed import compose
+from head2head.errors import Unwritable
 from head2head.model.memory import out_of_memory
 from head2head.run.key import identify
-from head2head.sweep.job import failed, portable
+from head2head.sweep.job import Run, as_result, failed, portable
 from head2head.sweep.plan import Planned
 
 
@@ -48,3 +51,9 @@ def test_results_for_others_say_nothing_of_where_files_lie(tmp_path):
 )
 def test_errors_of_too_little_memory_are_told_from_others(error, short):
     assert out_of_memory(error) is short
+
+
+def test_a_log_that_cannot_be_written_is_not_a_runs_own_failure():
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(Unwritable, match=r"^output_dir: runs cannot be written: No space left on device; make room"):
+        as_result(Run({"output_dir": "runs"}, None), full)

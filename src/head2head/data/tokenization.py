@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,21 +71,22 @@ def tokenize(
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         clear_abandoned(cache_dir, "tmp*")
-        whole = is_whole(cached)
-        if not whole:
-            cached.unlink(missing_ok=True)
-        tokenized = source.map(
+        mapped = functools.partial(
+            source.map,
             function,
             batched=True,
             fn_kwargs={"tokenizer": tokenizer, "max_length": max_length},
             remove_columns=source.column_names,
-            cache_file_name=str(cached),
             new_fingerprint=name,
             desc=f"tokenizing {description}",
         )
-        if not whole:
+        if not is_whole(cached):  # made apart: datasets leaves files behind when the disk is full
+            with tempfile.TemporaryDirectory(dir=cache_dir) as scratch:
+                made = Path(scratch, cached.name)
+                mapped(cache_file_name=str(made))
+                made.replace(cached)
             write_note(cached)
-        return tokenized
+        return mapped(cache_file_name=str(cached))
     except OSError as error:
         raise cannot_be_written(f"cache_dir: {cache_dir}", error) from error
 

@@ -17,11 +17,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
 import psutil
 
+from head2head.errors import Unwritable
+from head2head.files import NO_ROOM, cannot_be_written
 from head2head.run import processes
 
 # Not spawned: a launcher and its Hydra context are not made to be sent. Torch is not loaded here yet.
@@ -40,14 +43,23 @@ class Batch:
     """
 
     def __init__(self, launch: Launch, runs: Sequence[Sequence[str]], first: int, log: Path):
-        self._process = PROCESSES.Process(target=_work, args=(launch, runs, first, log, os.getpid()))
+        self._heard, telling = PROCESSES.Pipe(duplex=False)
+        self._process = PROCESSES.Process(target=_work, args=(launch, runs, first, log, os.getpid(), telling))
         sys.stdout.flush()
         sys.stderr.flush()
         self._process.start()
+        telling.close()  # the launcher's process has its own, and its end is to be noticed
 
     def over(self) -> bool:
         """Whether the launcher has returned, raised or died."""
         return not self._process.is_alive()
+
+    def unwritable(self) -> Unwritable | None:
+        """What a run could not write for want of room. It comes through a pipe: the log may lie on that same disk."""
+        with contextlib.suppress(EOFError):
+            if self._heard.poll():
+                return Unwritable(self._heard.recv())
+        return None
 
     def stop(self, patience: float = 10.0) -> None:
         """End it: gently, then not."""
@@ -57,7 +69,9 @@ class Batch:
                 self._process.join(patience)
 
 
-def _work(launch: Launch, runs: Sequence[Sequence[str]], first: int, log: Path, parent: int) -> None:
+def _work(
+    launch: Launch, runs: Sequence[Sequence[str]], first: int, log: Path, parent: int, telling: Connection
+) -> None:
     processes.end_on_sigterm()  # claims and half-written folders are tidied on the way out
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     with log.open("a", buffering=1, encoding="utf-8") as file:
@@ -68,16 +82,26 @@ def _work(launch: Launch, runs: Sequence[Sequence[str]], first: int, log: Path, 
             for ended in launch(runs, first) or ():
                 # What was raised outside the run itself, such as data that one machine lacks: nobody else says it.
                 if isinstance(error := getattr(ended, "_return_value", None), Exception):
-                    traceback.print_exception(error)
+                    tell(error, log, telling)
         except (KeyboardInterrupt, SystemExit) as stop:
             cancel_queued()
             _leave_nothing(130 if isinstance(stop, KeyboardInterrupt) else 1)
-        except BaseException:
-            traceback.print_exc()
+        except BaseException as error:
+            tell(error, log, telling)
             _leave_nothing(1)
         if (wandb := sys.modules.get("wandb")) is not None:
             wandb.teardown()  # writes what it still has; Python would do so, but not at the end of a forked process
         _leave_nothing(0)
+
+
+def tell(error: BaseException, log: Path, telling: Connection) -> None:
+    """Put an error into the log; of a disk without room, tell the sweep as well."""
+    with contextlib.suppress(OSError):  # which may be the log's
+        traceback.print_exception(error)
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        error = cannot_be_written(f"output_dir: {error.filename or log.parent}", error)
+    if isinstance(error, Unwritable):
+        telling.send(str(error))
 
 
 def cancel_queued() -> None:
@@ -97,7 +121,8 @@ def cancel_queued() -> None:
 def _leave_nothing(status: int) -> NoReturn:
     """End this process and its children: pools and threads that the launcher left have nothing more to say.
     W&B's own process may have, and ends by itself."""
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # the disk of the log is full
+        sys.stdout.flush()
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             if "wandb" not in child.name():

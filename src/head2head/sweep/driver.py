@@ -62,6 +62,7 @@ class Driver:
 
         Raises:
             UserError: the launcher does not get a single run started.
+            Unwritable: a disk is full; what could be finished is.
         """
         self.collect_finished(runs)
         idle = 0
@@ -115,7 +116,11 @@ class Driver:
         return harmless or list(left[:1])
 
     def run_batch(self, runs: Sequence[Planned], everything: Sequence[Planned]) -> bool:
-        """Launch a batch and wait for its end. Returns whether any of it was started."""
+        """Launch a batch and wait for its end. Returns whether any of it was started.
+
+        Raises:
+            Unwritable: a disk is full.
+        """
         launched = [
             overrides_of(job, self.log.parent, self._jobs + number)
             for number, job in enumerate(jobs(runs, self.settings_of, self.width))
@@ -129,7 +134,11 @@ class Driver:
                 time.sleep(POLL)
         finally:
             batch.stop()
-        return self.count_losses(runs)
+        started = self.count_losses(runs)
+        if (error := batch.unwritable()) is not None:
+            self.collect_finished(runs)
+            raise error
+        return started
 
     def count_losses(self, runs: Sequence[Planned]) -> bool:
         """See which runs of a batch were started and lost. Returns whether any of it was started at all."""

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, open_dict
 
 from head2head.errors import Unwritable, UserError
 from head2head.experiments import ResultsFile, results_file
+from head2head.files import NO_ROOM, cannot_be_written
 from head2head.run import processes
 from head2head.run.canonical import NOT_IN_KEY, canonical
 from head2head.run.configuration import resolved
@@ -190,6 +191,8 @@ def as_result(run: Run, outcome: Result | Exception, together: int = 1) -> Resul
         return str(outcome)
     if isinstance(outcome, Unwritable):
         raise outcome
+    if isinstance(outcome, OSError) and outcome.errno in NO_ROOM:  # of the log, for instance
+        raise cannot_be_written(f"output_dir: {outcome.filename or run.settings['output_dir']}", outcome) from outcome
     if isinstance(outcome, UserError):
         print(f"error: {run.planned.label}: {message(outcome)}", file=sys.stderr, flush=True)
         return failed(run.settings, run.planned, message(outcome))

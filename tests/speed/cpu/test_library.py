@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -248,6 +249,19 @@ def test_a_compiler_that_fails_is_tried_once_in_a_day(remembers, anew, monkeypat
         library.attempt.cache_clear()
         assert library.why_not() == told[0]
         assert log.read_text().count("tried") == 2
+
+
+def test_a_compiler_that_fails_for_want_of_room_is_tried_again_when_there_is_some(anew, monkeypatch):
+    monkeypatch.setattr(library, "output", lambda *command, **_: compiled_to_a_full_disk(command))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100_000))
+    assert "compiled has no room left: cc failed: final close failed: No space left" in library.why_not()
+    assert not list(anew.glob("*.failed"))
+
+
+def compiled_to_a_full_disk(command):
+    if "--version" in command:
+        return b"cc 1"
+    raise library.NotCompiled("cc failed: final close failed: No space left on device")
 
 
 @pytest.mark.usefixtures("tiny")

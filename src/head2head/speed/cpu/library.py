@@ -26,6 +26,8 @@ from pathlib import Path
 
 import torch
 
+from head2head.files import clear_abandoned, write_atomically
+
 SOURCE = Path(__file__).with_name("layer.c")
 # Rounding is IEEE's: what these leave out is errno and signals, and products may be fused with sums.
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
@@ -33,6 +35,7 @@ REAL = {torch.float32: "float", torch.float64: "double"}
 SECONDS = 120  # that a compiler may take
 VERSION_SECONDS = 60  # that it may take to say its version
 RETRY = 24 * 3600.0  # seconds after which a compiler that failed is tried again: it may have lacked a header
+ROOM = 4 << 20  # bytes that a disk needs for a compiler to do its work; a library has 100,000
 DIGEST = hashlib.sha256().digest_size
 OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -125,6 +128,7 @@ def built(command: Sequence[str], dtype: torch.dtype) -> Path:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_private(path.parent)
+        clear_abandoned(path.parent, "tmp*")
         with tempfile.TemporaryDirectory(dir=path.parent) as scratch:  # in the same folder, to be moved as a whole
             compile_to(Path(scratch, "layer.so"), command, dtype)
             Path(scratch, "layer.so").replace(path)
@@ -190,9 +194,14 @@ def check_private(path: Path) -> None:
 
 
 def remembered(path: Path, why: str) -> NotCompiled:
-    """Note that there is no such library, so that not every run compiles in vain. Returns what to raise."""
+    """Note that there is no such library, so that not every run compiles in vain. Returns what to raise.
+
+    A disk without room says nothing of the compiler: runs that follow, when there is room, are to have the layers.
+    """
     with contextlib.suppress(OSError):
-        path.with_suffix(".failed").write_text(why, encoding="utf-8")
+        if shutil.disk_usage(path.parent).free < ROOM:
+            return NotCompiled(f"{path.parent} has no room left: {why}")
+        write_atomically(path.with_suffix(".failed"), why)
     return NotCompiled(why)
 
 
