@@ -46,7 +46,7 @@ def own_files() -> dict[str, str]:
 def benchmark_files() -> dict[str, str]:
     """Of GLUE and CoNLL-2003, in the official layout; test splits have the numbers of rows that GLUE's server wants."""
     cola = "".join(f"x\t{label == 'pos':d}\t\t{text}\n" for text, label in texts())
-    pairs = [(text, "it was good") for text, _ in texts()]
+    pairs = [(text, f"{text}, they said") for text, _ in texts()]
     rte = "".join(f"{i}\t{a}\t{b}\t{('', 'not_')[i % 2]}entailment\n" for i, (a, b) in enumerate(pairs))
     stsb = "".join(f"{i}\tg\tf\t2012\t1\tn\tn\t{a}\t{b}\t{i % 6}\n" for i, (a, b) in enumerate(pairs))
     words = "-DOCSTART- -X- O O\n\n" + "".join(SENTENCE.format(noun).replace(" ", " X X ") for noun in NOUNS * 4)
