@@ -28,7 +28,7 @@ def head_label(head: dict[str, Any]) -> str:
     'second_to_last-mean'
     """
     parts = head_parts(head)
-    layers, middle, classifier = parts["layers"], parts["pool"] or "ner", parts["classifier"]
+    layers, middle, classifier = str(parts["layers"]), parts["pool"] or "ner", str(parts["classifier"])
     own = {name: head[name] for name in ("subword", "dropout") if head.get(name) not in (None, "first")}
     label = "-".join([layers] * (layers != "last") + [middle] + [classifier] * (classifier != "linear"))
     label += "".join(f"-{name}_{_shown(value)}" for name, value in own.items())

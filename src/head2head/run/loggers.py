@@ -65,7 +65,8 @@ def tell_result(loggers: Sequence[Logger], result: Result) -> None:
     for logger in loggers:
         if type(logger).__name__ == "TensorBoardLogger":
             settings = described(result.task, result.head, result.seed, result.config)
-            logger.log_hyperparams(settings, {name: float(value) for name, value in ended.items()})  # type: ignore[call-arg]
+            values = {name: float(value) for name, value in ended.items() if value is not None}
+            logger.log_hyperparams(settings, values)  # type: ignore[call-arg]
         elif type(logger).__name__ == "WandbLogger":
             logger.summarise(ended)  # type: ignore[attr-defined]
 
