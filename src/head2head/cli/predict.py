@@ -47,7 +47,11 @@ def predict(
     quiet()
     if (text is None) == (file is None):
         raise UserError('give a text: head2head predict RUN "some text", or --input FILE (- for standard input)')
-    if text is not None and Path(text).suffix in {f".{name}" for name in (*FORMS, "tsv", "txt")} and Path(text).is_file():
+    if (
+        text is not None
+        and Path(text).suffix in {f".{name}" for name in (*FORMS, "tsv", "txt")}
+        and Path(text).is_file()
+    ):
         raise UserError(f"{text} is a file; to predict what it holds: --input {text}")
     if pair is not None and file is not None:
         raise UserError("--pair goes with a text; in a file the second texts have a column of their own")
