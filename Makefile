@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup train test bench reproduce lint wheel clean
+.PHONY: setup train test docs-check bench reproduce lint wheel clean
 
 setup: .venv/ready
 
@@ -19,6 +19,10 @@ train: .venv/ready
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n 2
+
+# Every command of README and docs on small data; the tests only read them.
+docs-check: .venv/ready
+	$(BIN)/python tests/docs/check_pages.py
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/bench.py

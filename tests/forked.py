@@ -1,4 +1,4 @@
-"""train.py and sweep.py in processes forked off one that has imported all they need: Python and torch start once, and
+"""head2head's verbs in processes forked off one that has imported all they need: Python and torch start once, and
 not each time. What is tested besides, a start from nothing and what other programs start, is tested by commands."""
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Forked:
     """A verb at work, with those parts of subprocess.Popen that the tests need.
 
     Args:
-        verb: train or sweep.
+        verb: train or sweep, as train.py and sweep.py do it; or another, as `head2head VERB`.
         folder: the working directory.
     """
 
@@ -60,9 +60,13 @@ def _work(verb: str, arguments: list[str], folder: str, environment: dict[str, s
     os.environ.update(environment)
     for stream, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(Path(told, name), os.O_WRONLY | os.O_CREAT), stream)
-    sys.argv = [str(ROOT / f"{verb}.py"), *arguments]
+    own_script = verb in ("train", "sweep")
+    sys.argv = [str(ROOT / f"{verb}.py"), *arguments] if own_script else ["head2head", verb, *arguments]
     sys.modules["__main__"].__spec__ = None  # as of a script: Lightning starts further processes with its command
 
-    from head2head.cli import hydra_command_line
+    from head2head.cli import hydra_command_line, main
 
-    getattr(hydra_command_line, verb)(arguments)
+    if own_script:
+        getattr(hydra_command_line, verb)(arguments)
+    else:
+        main.main()

@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from head2head.errors import UserError
 from head2head.experiments import ResultsFile
-from head2head.run.result import Result
+from head2head.run import result as results
+from head2head.run.result import SCHEMA, Result
 
 
 def result(key, seed=0, **changed):
@@ -170,3 +173,61 @@ def test_a_run_that_was_stopped_early_is_only_given_where_that_is_wanted(tmp_pat
     assert set(whole.read()) == {"b"}
     whole.add(result("c"))
     assert set(ResultsFile(path).read()) == {"a", "b", "c"}
+
+
+def written_with(**changed):
+    fields = asdict(result("a")) | changed
+    return json.dumps({name: value for name, value in fields.items() if value is not ...})
+
+
+def test_lines_from_before_there_were_schemas_are_read_and_stay_as_they_are(results_file):
+    old = written_with(schema=...)
+    assert "schema" not in old
+    results_file.path.parent.mkdir()
+    results_file.path.write_text(old + "\n")
+    assert results_file.read() == {"a": result("a")}
+    results_file.add(result("b"))
+    assert results_file.path.read_text().splitlines()[0] == old
+    assert json.loads(results_file.path.read_text().splitlines()[1])["schema"] == SCHEMA
+
+
+def test_a_field_that_was_renamed_is_read_under_its_new_name(results_file, monkeypatch):
+    def renamed(fields):
+        return {"head" if name == "pool" else name: value for name, value in fields.items()}
+
+    monkeypatch.setitem(results.UPGRADES, 1, renamed)
+    results_file.path.parent.mkdir()
+    results_file.path.write_text(written_with(schema=..., head=..., pool="max") + "\n" + written_with(key="b") + "\n")
+    assert {key: r.head for key, r in results_file.read().items()} == {"a": "max", "b": "mean"}
+
+
+def test_every_schema_before_this_one_has_its_reader():
+    assert sorted(results.UPGRADES) == list(range(1, SCHEMA))
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        (
+            SCHEMA + 1,
+            f":1: written by a later version of head2head .schema {SCHEMA + 1}, .* reads up to {SCHEMA}.$",
+        ),
+        (0, "schema 0; remove the line"),
+        ("x", "schema x; remove the line"),
+    ],
+)
+def test_a_schema_that_is_not_known_is_refused(schema, reason, results_file, tmp_path):
+    results_file.path.parent.mkdir()
+    results_file.path.write_text(written_with(schema=schema) + "\n")
+    with pytest.raises(UserError, match=reason):
+        results_file.read()
+    (tmp_path / "result.json").write_text(written_with(schema=schema))
+    with pytest.raises(UserError, match="schema"):
+        results.read_result(tmp_path)
+
+
+def test_committed_results_of_every_schema_are_read():
+    files = sorted(Path(__file__).parents[1].glob("experiments/*/results.jsonl"))
+    assert files
+    for path in files:
+        assert len(ResultsFile(path).read()) == len(path.read_text("utf-8").splitlines())

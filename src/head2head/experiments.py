@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from head2head.errors import UserError, did_you_mean
 from head2head.files import cannot_be_written, check_name, write_atomically
-from head2head.run.result import Result, checked
+from head2head.run.result import Newer, Result, parsed
 
 EXPERIMENTS = Path("experiments")  # in the working directory
 SWEEP_FILE = "sweep.yaml"
@@ -114,7 +114,9 @@ class ResultsFile:
             if not text:
                 continue
             try:
-                result = before.get(text) or checked(Result(**json.loads(text)))
+                result = before.get(text) or parsed(text)
+            except Newer as error:
+                raise UserError(f"{self.path}:{number}: {error}") from None
             except (ValueError, TypeError, RecursionError, UserError) as error:  # ValueError: neither JSON nor UTF-8
                 raise UserError(
                     f"{self.path}:{number}: not a result of this version of head2head: {error}; remove the line"

@@ -90,7 +90,10 @@ def test_a_column_line_with_too_few_columns_is_found(data, capsys, tmp_path):
     [
         ("head=meanmax", "unknown head 'meanmax'; did you mean mean_max, mean or max?"),
         ("task=colla", "unknown task 'colla'; did you mean cola or conll?"),
-        ("encoder=mini-lm", "unknown encoder 'mini-lm'; did you mean minilm?"),
+        (
+            "encoder=mini-lm",
+            "'mini-lm'; did you mean minilm? (from the hub or a folder: encoder=any encoder.name=mini-lm)",
+        ),
         ("head/pool=mena", "unknown head/pool 'mena'; did you mean mean"),
         ("trainer.max_step=3", "unknown setting trainer.max_step; did you mean trainer.max_steps"),
         ("sead=3", "unknown setting sead; did you mean seed"),

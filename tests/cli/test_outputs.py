@@ -1,7 +1,9 @@
 """`head2head outputs`: the encoder's four outputs, by both names, and every pool."""
 
+import io
 import json
 
+import matplotlib.image
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from transformers import BertConfig, BertModel
 from typer.testing import CliRunner
 
 from head2head.cli.main import app
-from head2head.cli.output_figures import Looked, attention_grid
+from head2head.cli.output_figures import Looked, attention_grid, figures
 from head2head.cli.outputs import attention_weights, cosines_of, describe, maxima, read
 from head2head.data.vocabulary import built_in_tokenizer
 from head2head.errors import UserError
@@ -152,6 +154,19 @@ def test_the_grid_of_attention_has_a_panel_a_layer_and_head():
     panels = attention_grid(looked).figure.axes
     assert len(panels) == 4 * 5
     assert np.array_equal(panels[7].images[0].get_array(), attentions[1, 2])
+
+
+def test_no_label_of_a_figure_is_cut_off():
+    random, pieces = np.random.default_rng(0), ["[CLS]", "see", "uncharacteristically", "##s", "[SEP]"]
+    count, pools = len(pieces), ["cls", "weighted_mean", "a_pool_of_the_users_own"]
+    looked = Looked(
+        "x", pieces, random.random((3, count, 4)), random.random((2, 2, count, count)), random.random(count),
+        random.random(count), pools, np.eye(len(pools)),
+    )  # fmt: skip
+    for plot in figures(looked):
+        pixels = matplotlib.image.imread(io.BytesIO(plot.png()))[..., :3]
+        for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
+            assert edge.min() == 1, plot.name
 
 
 def test_a_plot_folder_that_cannot_be_made_is_one_line(tmp_path, runner):

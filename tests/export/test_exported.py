@@ -1,5 +1,6 @@
 """What `head2head export` writes gives the run's numbers, in libraries that know nothing of this one."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -16,6 +17,8 @@ from typer.testing import CliRunner
 from head2head.cli.export import export
 from head2head.cli.main import app
 from head2head.errors import UserError
+from head2head.export.card import card
+from head2head.export.licences import of_data
 from head2head.model.build import checkpoint_of
 from head2head.model.heads import Cosine, Mlp
 from head2head.run.configuration import options
@@ -244,6 +247,19 @@ def test_a_folder_has_tokenizer_labels_length_and_card(to, run_of, tmp_path):
     assert "made by head2head from a seed: Apache-2.0" in card
     assert "## Not for" in card
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("task", "licence", "commercial"),
+    [("agreement", "apache-2.0", True), ("mrpc", "other", False), ("conll2003", "other", False), ("mine", None, True)],
+)
+def test_a_card_grants_no_more_than_the_terms_of_the_data(task, licence, commercial, run_of):
+    run = of_run(run_of("pooler"))
+    renamed = dataclasses.replace(run, result=dataclasses.replace(run.result, task=task))
+    text = card(renamed, "onnx")
+    assert yaml.safe_load(text.split("---")[1]).get("license") == licence
+    assert ("Commercial use" not in text) is commercial
+    assert of_data(task) in text
 
 
 REFUSED = {

@@ -146,3 +146,12 @@ def test_a_damaged_line_far_down_leaves_no_output(texts, tmp_path):
     with pytest.raises(UserError, match=r"a\.csv:102: expected 1 columns, found 2"):
         predict(texts, file=tmp_path / "a.csv", output=tmp_path / "out.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_the_name_of_a_file_is_not_taken_for_a_text(texts, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("new.csv").write_text("text\na\n")
+    with pytest.raises(UserError, match=r"^new\.csv is a file; to predict what it holds: --input new\.csv$"):
+        predict(texts, "new.csv")
+    predict(texts, "old.csv")  # there is none
+    assert json.loads(capsys.readouterr().out)["text"] == "old.csv"

@@ -1,8 +1,10 @@
 """Curves go to metrics.csv and, when asked for, to TensorBoard and Weights & Biases (here offline)."""
 
 import socket
+import warnings
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 import pytorch_lightning as pl
@@ -10,6 +12,7 @@ import pytorch_lightning as pl
 import wandb_file
 from composed import compose
 from head2head.model.finetuner import Diverged
+from head2head.model.step import log_interval
 from head2head.run import loggers
 from head2head.run.run import run
 
@@ -38,6 +41,11 @@ def test_tensorboard_events_hold_the_curves(tmp_path):
     events = EventAccumulator(str(folder)).Reload()
     assert events.Scalars("validation/accuracy")[-1].value == pytest.approx(result.score)
     assert events.Scalars("score")[-1].value == pytest.approx(result.score)
+    assert [event.value for event in events.Scalars("epoch")] == [1.0] * 3  # as on the console
+    assert events.Scalars("baseline")[-1].value == result.baseline["validation"]["accuracy"]
+    table = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    for shown in (b"agreement", b"random-tiny", b"pool", b"mean"):
+        assert shown in table
 
 
 def test_each_run_is_an_offline_wandb_run_of_its_own_and_the_user_is_told(tmp_path, capsys):
@@ -57,13 +65,60 @@ def test_wandb_has_the_resolved_configuration_under_a_key_of_its_own(tmp_path):
     stored = wandb_file.read_finished(path)
     assert stored["config"]["resolved"]["seed"] == 0
     assert stored["config"]["key"] == result.key
-    assert "head" not in stored["config"]  # a sweep's own key stays free
-    assert {"train/loss", "validation/accuracy", "score"} <= set(stored["history"])
-    assert stored["summary"]["score"] == pytest.approx(result.score)
+    assert {"train/loss", "train/lr", "validation/accuracy", "score"} <= set(stored["history"])
+    summary = stored["summary"]
+    assert summary["score"] == pytest.approx(result.score)
+    assert summary["baseline"] == result.baseline["validation"]["accuracy"]
+    assert summary["collapsed"] is result.collapsed
+    assert summary["above_baseline"] is result.above_baseline
+    assert summary["epoch"] == 1
     run = stored["run"]
-    assert (run.run_group, run.job_type, run.display_name) == ("trial", "train", "agreement/mean/0")
+    assert (run.run_group, run.job_type, run.display_name) == ("trial", "mean", "agreement/mean/0")
     assert set(run.tags) == {"trial", "agreement", "mean", "mine"}
     assert stored["exit"] == 0
+
+
+def test_wandb_has_what_runs_are_grouped_by_under_plain_names(tmp_path):
+    go(tmp_path, "logger=wandb", "head=weighted_sum", "head.layers.n=2", "head/classifier=mlp", "logger.job_type=mine")
+    (path,) = (tmp_path / "runs").glob("agreement/*/*/wandb/offline-run-*/run-*.wandb")
+    stored = wandb_file.read_finished(path)
+    expected = {
+        "task": "agreement", "head": "weighted_sum_n_2-mean-mlp", "layers": "weighted_sum_n_2", "pool": "mean",
+        "classifier": "mlp", "encoder": "random-tiny", "encoder_frozen": False, "seed": 0,
+    }  # fmt: skip
+    assert {name: stored["config"][name] for name in expected} == expected
+    assert (stored["run"].run_group, stored["run"].job_type) == ("", "mine")
+
+
+def test_the_values_of_a_wandb_sweep_stay_and_nothing_is_warned_of(tmp_path, capfd, monkeypatch):
+    import wandb
+
+    given = tmp_path / "given.yaml"  # as an agent writes it
+    given.write_text("wandb_version: 1\nhead: {value: mean}\nencoder: {value: random-tiny}\ntask: {value: agreement}\n")
+    monkeypatch.setenv("WANDB_SWEEP_ID", "abc")
+    monkeypatch.setenv("WANDB_SWEEP_PARAM_PATH", str(given))
+    wandb.teardown()  # what it read of the environment before
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        go(tmp_path, "logger=wandb", "head/layers=embeddings")
+    wandb.teardown()  # it keeps the sweep's settings
+    (path,) = (tmp_path / "runs").glob("agreement/*/*/wandb/offline-run-*/run-*.wandb")
+    stored = wandb_file.read_finished(path)["config"]
+    assert (stored["head"], stored["layers"], stored["encoder"]) == ("mean", "embeddings", "random-tiny")
+    told = capfd.readouterr()
+    assert "locked" not in told.err + told.out
+    assert "warning" not in (told.err + told.out).lower()
+
+
+def test_a_short_run_has_a_curve_and_a_long_one_no_more_points_than_were_asked_for(tmp_path):
+    few = go(tmp_path, "trainer.log_every_n_steps=10", "batch_size=8", "optimizer.head_lr=1e-3", "optimizer.lr=1e-4")
+    curve = pd.read_csv(f"{few.folder}/metrics.csv").dropna(subset="train/loss")
+    assert curve["step"].tolist() == list(range(few.steps)) == list(range(8))
+    # Linear decay after a warm-up of a step, of both rates alike.
+    assert curve["train/lr"].tolist() == pytest.approx([0, *(1e-4 * left / 7 for left in range(7, 0, -1))])
+    assert curve["train/head_lr"].tolist() == pytest.approx([10 * rate for rate in curve["train/lr"]])
+    assert [log_interval(10, steps) for steps in (1, 8, 100, 249, 500, 10**6)] == [1, 1, 2, 4, 10, 10]
+    assert log_interval(0, 8) == 0
 
 
 def test_a_run_that_diverges_is_marked_failed_at_wandb(tmp_path):

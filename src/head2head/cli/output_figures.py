@@ -10,11 +10,13 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from head2head.report.plots.drawing import BLACK, GREY, PALETTE, RC, WHITE, Plot
+from head2head.report.plots.drawing import BLACK, DPI, GREY, PALETTE, RC, WHITE, Plot
 
 COLORS = "viridis"  # of shares and weights, from 0
 PIECE = 0.2  # inches of a word piece
 MANY_HEADS = 16  # beside each other get no numbers of their own
+# At the resolution of the files: letters are as wide as whole pixels.
+LAID_OUT: dict[str, Any] = {"layout": "constrained", "dpi": DPI}
 WRITTEN = 12  # pools whose cosines are written into the cells
 
 
@@ -97,7 +99,7 @@ def layers(looked: Looked) -> Plot:
     states = looked.states / np.linalg.norm(looked.states, axis=-1, keepdims=True).clip(min=1e-12)
     before = (states[1:] * states[:-1]).sum(axis=-1).T  # (T, L)
     first = (states * states[:1]).sum(axis=-1).T  # (T, L + 1)
-    figure = Figure(figsize=(9.5, PIECE * len(looked.pieces) + 1.3), layout="constrained")
+    figure = Figure(figsize=(9.5, PIECE * len(looked.pieces) + 1.3), **LAID_OUT)
     left, right = figure.subplots(1, 2)
     for axis, values, start, title in (
         (left, before, 1, "cosine with the layer before"),
@@ -121,7 +123,7 @@ def layers(looked: Looked) -> Plot:
 
 def pools(looked: Looked) -> Plot:
     """Where max pooling takes its maxima, and what attention pooling weighs."""
-    figure = Figure(figsize=(9.5, PIECE * len(looked.pieces) + 1.2), layout="constrained")
+    figure = Figure(figsize=(9.5, PIECE * len(looked.pieces) + 1.2), **LAID_OUT)
     left, right = figure.subplots(1, 2, sharey=True)
     for axis, values, color, title in (
         (left, looked.maxima, PALETTE[0], "max: dimensions taken from it (%)"),
@@ -172,7 +174,7 @@ def _image(axis: Axes, values: np.ndarray, high: float, low: float = 0.0) -> Any
 
 def _square(names: list[str], least: float = 3.6, each: float = 0.3) -> tuple[Figure, Axes]:
     side = max(least, min(each * len(names), 16)) + 1.6
-    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    figure = Figure(figsize=(side + 0.6, side), **LAID_OUT)
     return figure, figure.subplots()
 
 

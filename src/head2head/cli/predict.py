@@ -12,7 +12,7 @@ from head2head.data.task import Task
 from head2head.errors import UserError
 from head2head.files import BLOCK, lines_of, opened
 from head2head.predict.examples import Example, of_column_lines, of_file, of_lines, of_texts
-from head2head.predict.forms import chosen_form, write
+from head2head.predict.forms import FORMS, chosen_form, write
 from head2head.predict.predictor import Predictor
 from head2head.run.load import read_run, restore
 from head2head.run.run import quiet
@@ -47,6 +47,12 @@ def predict(
     quiet()
     if (text is None) == (file is None):
         raise UserError('give a text: head2head predict RUN "some text", or --input FILE (- for standard input)')
+    if (
+        text is not None
+        and Path(text).suffix in {f".{name}" for name in (*FORMS, "tsv", "txt")}
+        and Path(text).is_file()
+    ):
+        raise UserError(f"{text} is a file; to predict what it holds: --input {text}")
     if pair is not None and file is not None:
         raise UserError("--pair goes with a text; in a file the second texts have a column of their own")
     finished = read_run(run, trust)

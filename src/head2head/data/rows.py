@@ -48,8 +48,22 @@ def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[Row]
 def read_csv(path: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
     """Comma-separated rows under a header line, quoted as RFC 4180 has it."""
     csv.field_size_limit(2**31 - 1)  # a cell may be a whole document; the module's own limit is 128 KiB
-    reader = csv.reader((f"{line}\n" for _, line in numbered_lines(path)), strict=True)
+    lines = numbered_lines(path) if columns is not None else _comma_separated(path)
+    reader = csv.reader((f"{line}\n" for _, line in lines), strict=True)
     return fitted(path, _csv_cells(reader, path), columns)
+
+
+def _comma_separated(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines, the first of which names columns.
+
+    Raises:
+        UserError: by what other programs put between them in some countries.
+    """
+    for number, line in numbered_lines(path):
+        other = next((name for mark, name in ((";", "semicolons"), ("\t", "tabs")) if mark in line), None)
+        if number == 1 and other is not None and "," not in line:
+            raise UserError(f"{path}:1: columns are separated by {other}; save it with commas, or as .tsv with tabs")
+        yield number, line
 
 
 def _csv_cells(reader: Any, path: Path) -> Iterator[tuple[int, list[str]]]:

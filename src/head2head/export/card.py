@@ -71,7 +71,7 @@ def front(run: LoadedRun, form: str) -> dict[str, Any]:
     found["pipeline_tag"] = "token-classification" if run.task.kind == "token" else use
     if run.result.task in licences.RESEARCH_ONLY:
         found["license"] = "other"
-    elif licence is not None:
+    elif licence is not None and run.result.task in licences.DATA:  # of others nobody here knows
         found["license"] = licence
     if not random and name.count("/") == 1 and not Path(name).exists() and not Path(name).is_absolute():
         found["base_model"] = name

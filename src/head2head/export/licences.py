@@ -8,7 +8,8 @@ UNKNOWN = "not known to head2head; ask where you have it from"
 DATA = {
     "cola": "sentences quoted from the linguistic literature; no licence is stated (Warstadt et al. 2019)",
     "sst2": "sentences of film reviews from rottentomatoes.com; no licence is stated (Socher et al. 2013)",
-    "mrpc": "Microsoft's licence of the Microsoft Research Paraphrase Corpus (Dolan and Brockett 2005)",
+    "mrpc": "Microsoft Research Shared Source licence (MSR-SSLA), which allows no commercial use (Dolan and Brockett "
+    "2005)",
     "qqp": "Quora's terms of service, which allow no commercial use",
     "stsb": "sentences of several sources, each under its own terms (Cer et al. 2017)",
     "mnli": "the terms of the Open American National Corpus for most of it; some fiction under CC BY 3.0 and CC BY-SA "
@@ -26,7 +27,7 @@ ENCODERS = {
     "sentence-transformers/all-MiniLM-L6-v2": "apache-2.0",
 }
 # Tasks whose data may not be used commercially.
-RESEARCH_ONLY = frozenset({"qqp", "conll2003"})
+RESEARCH_ONLY = frozenset({"mrpc", "qqp", "conll2003"})
 
 
 def of_data(task: str) -> str:

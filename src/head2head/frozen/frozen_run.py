@@ -36,7 +36,7 @@ class FrozenRun:
     model: the run's FineTuner. Its `history`, `logits` and `tokens_seen` are filled, its head is trained; its
         encoder, which all runs of the group share, is not called.
     head: what is trained of the model's head.
-    points: (step, epoch, training loss) as Lightning would log them.
+    points: (step, values by name) as a run by Lightning logs them while it trains.
     failed: why it has ended without scores.
     solution: of a run whose classifier is solved.
     rates: mean learning rate of each epoch.
@@ -48,7 +48,7 @@ class FrozenRun:
     head: TrainableHead
     seed: int
     settings: OptimizerSettings | ExactSettings
-    points: list[tuple[int, int, float]] = field(default_factory=list)
+    points: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     failed: str | None = None
     solution: Solution | None = None
     rates: list[float] = field(default_factory=list)

@@ -46,8 +46,9 @@ from head2head.model.finetuner import Diverged, FineTuner
 from head2head.model.heads import SentenceHead, TokenHead
 from head2head.model.optimizer import OptimizerSettings
 from head2head.model.output import Needs
+from head2head.model.step import log_interval
 from head2head.run.key import Identity, complete, identify
-from head2head.run.loggers import open_loggers
+from head2head.run.loggers import open_loggers, tell_result
 from head2head.run.record import Parts, blank_result, conclude, count, last_line
 from head2head.run.result import Result, run_folder, write_result
 from head2head.run.run import build_trainer, quiet, run, show
@@ -283,7 +284,7 @@ def schedule_of(trainer: pl.Trainer, batches: Batches) -> Schedule:
         batches.steps,
         trainer.gradient_clip_val or None,
         trainer.gradient_clip_algorithm == "value",
-        trainer.log_every_n_steps,  # type: ignore[attr-defined]
+        log_interval(trainer.log_every_n_steps, min(limits)),  # type: ignore[attr-defined]
     )
 
 
@@ -314,6 +315,7 @@ def written(
                     raise Diverged(one.failed)
                 seconds = one.seconds | {"total": spent + time.perf_counter() - began}
                 conclude(result, parts, folder, one.model.history[-1]["step"], group.device, seconds, loggers)
+                tell_result(loggers, result)
         except Diverged as error:
             result.failed, result.steps = str(error), one.points[-1][0] if one.points else 0
             result.seconds = {"total": spent}
@@ -328,16 +330,14 @@ def written(
 def replay(one: FrozenRun, epoch_steps: int, loggers: Sequence[Any]) -> None:
     """Give the loggers what a run by Lightning's Trainer gives them while it trains."""
     model = one.model
-    points: list[tuple[int, dict[str, float]]] = [
-        (step - 1, {"train/loss": loss, "epoch": epoch}) for step, epoch, loss in one.points
-    ]
+    points = [(step - 1, values) for step, values in one.points]
     for point in model.history:
         values = {f"{split}/{name}": v for split, found in point["metrics"].items() for name, v in found.items()}
         first = point["metrics"].get(next(iter(model.targets)))
         score = {"score": first[model.metrics[0]]} if first else {}
-        # Lightning counts a step and an epoch more for a validation that closes the training in mid-epoch.
+        # Lightning counts a step more for a validation that closes the training in mid-epoch.
         whole = point["step"] % epoch_steps == 0
-        points.append((max(point["step"] - whole, 0), values | score | {"epoch": point["epoch"] - whole}))
+        points.append((max(point["step"] - whole, 0), values | score | {"epoch": float(point["epoch"])}))
     for step, values in sorted(points, key=lambda point: point[0]):
         for logger in loggers:
             logger.log_metrics(values, step=step)

@@ -40,7 +40,7 @@ class Progress:
             return
         last, name = run.model.history[-1], run.model.metrics[0]
         scores = [f"{split} {name} {values[name]:.4f}" for split, values in last["metrics"].items()]
-        what = ", ".join([*(f"loss {loss:.4f}" for _, _, loss in run.points[-1:]), *scores])
+        what = ", ".join([*(f"loss {values['train/loss']:.4f}" for _, values in run.points[-1:]), *scores])
         print(
             f"epoch {last['epoch']}, step {last['step']}: {what} ({time.perf_counter() - self.started:.0f} s)",
             flush=True,

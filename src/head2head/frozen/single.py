@@ -19,7 +19,7 @@ class SingleHead:
 
     def __init__(self, run: FrozenRun, schedule: Schedule):
         assert isinstance(run.settings, OptimizerSettings)
-        self.run, self.schedule, self.head = run, schedule, run.head
+        self.run, self.schedule, self.head, self.settings = run, schedule, run.head, run.settings
         self.parameters = [p for p in self.head.parameters() if p.requires_grad]
         self.optimizer, self.lr_schedule = build_optimizer(
             run.model.encoder, self.head, run.settings, schedule.steps, fused=True

@@ -15,6 +15,7 @@ from head2head.frozen.frozen_run import FrozenRun, Schedule
 from head2head.frozen.progress import Progress
 from head2head.frozen.single import SingleHead, predict, standardize
 from head2head.model.finetuner import CHECK_EVERY
+from head2head.model.optimizer import rates_of
 
 
 def train(run: FrozenRun, batches: Mapping[str, Batches], schedule: Schedule, progress: Progress) -> None:
@@ -62,6 +63,7 @@ def train_epoch(trained: SingleHead, batches: Batches, epoch: int, step: int, pr
     labels, rates = 0, []
     for number, rows in enumerate(batches.order(run.seed, epoch)):
         rates.append(trained.optimizer.param_groups[0]["lr"])
+        logged = rates_of(trained.optimizer, trained.settings) | {"epoch": float(epoch + 1)}
         loss, count = trained.step(batches, epoch, number)
         step += 1
         total, labels = total + loss * count, labels + count
@@ -71,7 +73,7 @@ def train_epoch(trained: SingleHead, batches: Batches, epoch: int, step: int, pr
             run.failed = f"the training loss is {value} at step {step - 1}; try a lower optimizer.lr"
             break
         if schedule.log_every and step % schedule.log_every == 0:
-            run.points.append((step, epoch, loss.item()))
+            run.points.append((step, logged | {"train/loss": loss.item()}))
         if step == schedule.steps:
             break
     run.model.losses.append(float(total) / labels)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from head2head.errors import UserError
+from head2head.errors import UserError, did_you_mean
 from head2head.model.checkpoint import Checkpoint, load_encoder
 from head2head.model.encoder import Encoder, NoPooler
 from head2head.model.output import EncoderOutput, EncoderSpec, Needs
@@ -72,9 +72,15 @@ def encoded(text: str, pair: str | None, encoder_name: str) -> Encoded:
 
 
 def overrides(encoder: str) -> list[str]:
-    """What chooses an encoder by its name under configs/encoder, its hub id or its folder."""
-    if encoder in options("encoder") or ("/" not in encoder and not Path(encoder).is_dir()):
+    """What chooses an encoder by its name under configs/encoder, its hub id or its folder.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    if encoder in (known := options("encoder")):
         return [f"encoder={encoder}"]
+    if "/" not in encoder and not Path(encoder).is_dir():
+        raise UserError(f"unknown encoder {encoder!r}; {did_you_mean(encoder, known)}")
     return ["encoder=any", f"encoder.name='{encoder}'"]
 
 

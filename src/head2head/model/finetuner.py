@@ -19,8 +19,8 @@ from head2head.metrics import score
 from head2head.model.encoder import Encoder
 from head2head.model.exact import ExactSettings
 from head2head.model.heads import SentenceHead, Similarity, TokenHead, standardization
-from head2head.model.optimizer import OptimizerSettings, build_optimizer
-from head2head.model.step import SCALES_GRADIENTS, can_fuse, clip_in_step, loss_sum, seed_dropout
+from head2head.model.optimizer import OptimizerSettings, build_optimizer, rates_of
+from head2head.model.step import SCALES_GRADIENTS, can_fuse, clip_in_step, log_interval, loss_sum, seed_dropout
 
 # Attributes that a checkpoint keeps.
 PROGRESS = ("history", "tokens_seen", "validation_seconds", "losses", "_epoch_loss", "_epoch_labels")
@@ -129,6 +129,10 @@ class FineTuner(pl.LightningModule):
         for module, mode in modes:
             module.training = mode
 
+    def on_train_start(self) -> None:
+        trainer: Any = self.trainer
+        trainer.log_every_n_steps = log_interval(trainer.log_every_n_steps, int(trainer.estimated_stepping_batches))
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         seed_dropout(self.device, self.seed, self.current_epoch, batch_idx, self.global_rank)
 
@@ -146,7 +150,12 @@ class FineTuner(pl.LightningModule):
             self._epoch_labels += batch.labels_in_step
             # Lightning takes a millisecond for a value that it then writes only every so many steps.
             every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-            if (every and (self.global_step + 1) % every == 0) or self.trainer.is_last_batch:
+            due = bool(every) and (self.global_step + 1) % every == 0
+            if due:
+                assert isinstance(self.optimizer_settings, OptimizerSettings)
+                rates = rates_of(self.optimizers(), self.optimizer_settings)
+                self.log_dict(rates | {"epoch": float(self.current_epoch + 1)}, batch_size=1)
+            if due or self.trainer.is_last_batch:
                 distributed = self.trainer.world_size > 1
                 self.log("train/loss", self._step_loss, prog_bar=True, batch_size=1, sync_dist=distributed)
             self._step_loss = 0.0
@@ -180,6 +189,7 @@ class FineTuner(pl.LightningModule):
         epoch = self.current_epoch + (self.trainer.state.fn == "fit")
         self.history.append({"epoch": epoch, "step": self.global_step, "metrics": metrics})
         self.validation_seconds += time.perf_counter() - self._validation_started
+        self.log("epoch", float(epoch), rank_zero_only=True)  # as it is printed; Lightning's own count begins with 0
         for split, values in metrics.items():
             primary = self.metrics[0]
             for name, value in values.items():

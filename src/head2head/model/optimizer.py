@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 from torch.optim import AdamW
@@ -98,6 +99,15 @@ def parameter_groups(encoder: Encoder, head: nn.Module, settings: OptimizerSetti
             decay = 0.0 if id(parameter) in no_decay else settings.weight_decay
             groups.setdefault((lr, decay), []).append(parameter)
     return [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]
+
+
+def rates_of(optimizer: Any, settings: OptimizerSettings) -> dict[str, float]:
+    """The learning rates of now, by the names they are logged under: the encoder's at its top layer (of an encoder that
+    is frozen, the head's), and the head's where it has one of its own."""
+    group = optimizer.param_groups[0]
+    share = group["lr"] / group["initial_lr"] if group["initial_lr"] else 0.0
+    own = {} if settings.head_lr is None else {"train/head_lr": settings.head_lr * share}
+    return {"train/lr": settings.lr * share} | own
 
 
 def build_optimizer(

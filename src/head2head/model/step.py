@@ -16,6 +16,7 @@ from head2head.seeds import derive
 
 # Where a fused optimizer divides gradients by its attribute `grad_scale`; Apple's kernel does not.
 SCALES_GRADIENTS = frozenset({"cpu", "cuda"})
+CURVE_POINTS = 50
 
 
 def seed_dropout(device: torch.device, seed: int, epoch: int, batch: int, rank: int = 0) -> None:
@@ -32,6 +33,12 @@ def seed_dropout(device: torch.device, seed: int, epoch: int, batch: int, rank: 
         torch.default_generator.manual_seed(stream)
     else:
         torch.manual_seed(stream)
+
+
+def log_interval(most: int, steps: int) -> int:
+    """Steps between two training losses that are logged: at most as many as were asked for (0: none are logged), and
+    fewer in a run that would otherwise have a curve of less than CURVE_POINTS."""
+    return min(most, max(steps // CURVE_POINTS, 1))
 
 
 def loss_sum(logits: Tensor, labels: Tensor, regression: bool) -> Tensor:

@@ -325,7 +325,8 @@ def _check_choices(group: str, values: Sequence[str]) -> None:
             continue
         if group == "head" and value in READ_BY:
             raise UserError(f"head={value} is no head: {READ_BY[value]}")
-        raise UserError(f"unknown {group} {value!r}; {did_you_mean(value, choices)}")
+        other = f" (from the hub or a folder: encoder=any encoder.name={value})" if group == "encoder" else ""
+        raise UserError(f"unknown {group} {value!r}; {did_you_mean(value, choices)}{other}")
 
 
 @contextmanager

@@ -27,13 +27,19 @@ def head_label(head: dict[str, Any]) -> str:
     >>> head_label({"layers": {"_target_": "...Layer", "index": -2}, "pool": {...mean}, "classifier": {...linear}})
     'second_to_last-mean'
     """
-    layers = _part_label("head/layers", head["layers"])
-    middle = _part_label("head/pool", head["pool"]) if "pool" in head else "ner"
-    classifier = _part_label("head/classifier", head["classifier"])
+    parts = head_parts(head)
+    layers, middle, classifier = str(parts["layers"]), parts["pool"] or "ner", str(parts["classifier"])
     own = {name: head[name] for name in ("subword", "dropout") if head.get(name) not in (None, "first")}
     label = "-".join([layers] * (layers != "last") + [middle] + [classifier] * (classifier != "linear"))
     label += "".join(f"-{name}_{_shown(value)}" for name, value in own.items())
     return re.sub(r"[/\\\x00-\x1f]", "_", label)  # a setting may be a path; a label is a folder's name
+
+
+def head_parts(head: dict[str, Any]) -> dict[str, str | None]:
+    """Layers, pool and classifier of a head by their names, each with the settings that differ from its own file; a
+    token head has no pool."""
+    names = ("layers", "pool", "classifier")
+    return {name: _part_label(f"head/{name}", head[name]) if name in head else None for name in names}
 
 
 def _part_label(group: str, part: dict[str, Any]) -> str:

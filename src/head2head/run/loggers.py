@@ -8,7 +8,7 @@ import importlib.util
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,9 +17,19 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 
 from head2head.errors import UserError
 from head2head.run.key import Identity
+from head2head.run.label import head_parts
+from head2head.run.result import Result
 
 PATIENCE = 60.0  # seconds for W&B to answer at a run's beginning, or to take the rest at its end
 SEND_LATER = "send it later with: wandb sync {}/wandb/offline-run-*"
+
+
+def described(task: str, head: str, seed: int, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What runs are grouped and filtered by."""
+    return {
+        "task": task, "head": head, **head_parts(config["head"]), "encoder": config["encoder"]["name"],
+        "encoder_frozen": config["encoder"]["frozen"], "fold": config["fold"], "seed": seed,
+    }  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -43,6 +53,22 @@ def open_loggers(
             logger.finalize("success" if status == 0 else "failed")
         (folder / "hparams.yaml").unlink(missing_ok=True)  # CSVLogger's, empty: config.yaml has it all
         finish_wandb(loggers, status)
+
+
+def tell_result(loggers: Sequence[Logger], result: Result) -> None:
+    """Give TensorBoard and W&B what is known at a run's end: the score with what it is to be held against, beside the
+    settings (TensorBoard's table HPARAMS), or in the summary."""
+    ended = {
+        "score": result.score, "baseline": result.baseline[result.split][result.metric],
+        "above_baseline": result.above_baseline, "collapsed": result.collapsed,
+    }  # fmt: skip
+    for logger in loggers:
+        if type(logger).__name__ == "TensorBoardLogger":
+            settings = described(result.task, result.head, result.seed, result.config)
+            values = {name: float(value) for name, value in ended.items() if value is not None}
+            logger.log_hyperparams(settings, values)  # type: ignore[call-arg]
+        elif type(logger).__name__ == "WandbLogger":
+            logger.summarise(ended)  # type: ignore[attr-defined]
 
 
 def finish_wandb(loggers: Sequence[Logger], status: int) -> None:
@@ -78,12 +104,16 @@ def wandb(
     entity: str | None = None,
     name: str | None = None,
     group: str | None = None,
-    job_type: str = "train",
+    job_type: str | None = None,
     tags: Sequence[str] = (),
     offline: bool | None = None,
 ) -> Logger:
-    """A W&B run, with the resolved configuration under the key `resolved`: the keys that a W&B sweep sets
-    are locked, so nothing else may be logged under their names. Experiment, task and head are tags, too.
+    """A W&B run. Its configuration has what runs are grouped by under plain names, and all of it under `resolved`.
+    Experiment, task and head are tags, too.
+
+    Args:
+        job_type: None takes the head.
+        group: None takes none; the experiment, by the configuration.
 
     Raises:
         UserError: the package is not installed.
@@ -97,7 +127,7 @@ def wandb(
     if reason:
         print(f"W&B: offline ({reason}); {SEND_LATER.format(folder)}", flush=True)
     before = os.environ.get("WANDB_MODE")
-    own = [name for name in (config["experiment"], identity.task.name, identity.head) if name]
+    tagged = [name for name in (config["experiment"], identity.task.name, identity.head) if name]
 
     def opened(reason: str | None) -> Logger:
         logger = WandbLogger(
@@ -105,14 +135,18 @@ def wandb(
             entity=entity,
             name=name or f"{identity.task.name}/{identity.head}/{identity.seed}",
             group=group,
-            tags=[tag[:64] for tag in dict.fromkeys([*own, *tags])],  # W&B takes no longer ones
-            job_type=job_type,
+            tags=[tag[:64] for tag in dict.fromkeys([*tagged, *tags])],  # W&B takes no longer ones
+            job_type=(job_type or identity.head)[:64],
             save_dir=folder,
             offline=bool(reason),
             mode="offline" if reason else "disabled" if before == "disabled" else "online",
             settings=client.Settings(silent=True, init_timeout=patience("INIT"), finish_timeout=patience("FINISH")),
         )
-        logger.experiment.config.update({"resolved": config, "key": identity.key})
+        own = described(identity.task.name, identity.head, identity.seed, config) | {"key": identity.key}
+        # The keys that a W&B sweep sets are locked: they keep what it calls their values.
+        free = {name: value for name, value in own.items() if name not in logger.experiment.config}
+        logger.experiment.config.update(free | {"resolved": config})
+        logger.summarise = logger.experiment.summary.update  # type: ignore[attr-defined]
         return logger
 
     try:
@@ -162,7 +196,7 @@ def tolerate_losing(logger: Logger) -> None:
 
         return call
 
-    for name in ("log_metrics", "log_hyperparams", "save", "finalize"):
+    for name in ("log_metrics", "log_hyperparams", "summarise", "save", "finalize"):
         setattr(logger, name, guarded(getattr(logger, name)))
 
 

@@ -220,8 +220,10 @@ def save_weights(model: FineTuner, path: Path) -> None:
 
 
 def run_url(logger: Any) -> str | None:
-    """Address of the run's page, for loggers that have one."""
-    return getattr(logger.experiment, "url", None) if type(logger).__name__ == "WandbLogger" else None
+    """Address of the run's page, for loggers that have one. W&B warns who asks an offline run for it."""
+    if type(logger).__name__ != "WandbLogger" or getattr(logger.experiment, "offline", False):
+        return None
+    return getattr(logger.experiment, "url", None)
 
 
 def last_line(result: Result, folder: Path) -> str:

@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,11 @@ from head2head.files import ABANDONED, NO_ROOM, TAKEN, cannot_be_written, check_
 from head2head.run import processes
 
 VERSION = 3  # raise when training changes meaning: no run is then taken for one of before
+# Of result.json and of a line of results.jsonl. Raise it when a field is renamed or comes to mean something else, and
+# say in UPGRADES how those of before are read; a field that is added with a default is no reason to. Those without a
+# number are 1.
+SCHEMA = 2
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: lambda fields: fields}  # 2 has the number itself
 
 OWNER = ".running"  # in a run's folder while it runs: whose it is
 
@@ -56,6 +61,7 @@ class Result:
     stream: the arithmetic and the random masks that were used; "" in results from before it was recorded.
     data_warnings: what of the data may flatter or hurt (see head2head.data.survey), a line each.
     data, encoder: hashes of the splits' content and of the encoder's weights before training.
+    version: of what training means. schema: of these fields.
     """
 
     key: str
@@ -99,6 +105,7 @@ class Result:
     url: str | None = None
     folder: str | None = None
     version: int = VERSION
+    schema: int = SCHEMA
 
 
 def write_result(result: Result, folder: Path) -> None:
@@ -114,13 +121,36 @@ def read_result(folder: Path) -> Result:
     """
     path = folder / "result.json"
     try:
-        return checked(Result(**json.loads(path.read_text(encoding="utf-8"))))
+        return parsed(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{folder}: not the folder of a finished run (it has no result.json)") from None
     except (ValueError, TypeError, RecursionError) as error:  # ValueError: neither JSON nor UTF-8
         raise UserError(f"{path}: not a result of this version of head2head: {error}") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+class Newer(UserError):
+    """A result that a later version of head2head has written."""
+
+
+def parsed(text: str | bytes) -> Result:
+    """The result that a JSON object stands for, of this schema or of one before.
+
+    Raises:
+        ValueError, TypeError: it stands for none.
+        UserError: task or head is no name.
+        Newer: its schema is a later one.
+    """
+    fields = json.loads(text)
+    schema = fields.get("schema", 1) if isinstance(fields, dict) else None
+    if not isinstance(schema, int) or schema < 1:
+        raise ValueError(f"schema {schema}")
+    if schema > SCHEMA:
+        raise Newer(f"written by a later version of head2head (schema {schema}, and this one reads up to {SCHEMA})")
+    for number in range(schema, SCHEMA):
+        fields = UPGRADES[number](fields)
+    return checked(Result(**(fields | {"schema": SCHEMA})))
 
 
 def checked(result: Result) -> Result:

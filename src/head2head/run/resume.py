@@ -200,8 +200,9 @@ def curves(trainer: pl.Trainer) -> list[dict[str, float]]:
             rows = [{name: number(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
     every = trainer.log_every_n_steps  # type: ignore[attr-defined]
     if every and trainer.global_step % every == 0:
-        loss = float(trainer.callback_metrics["train/loss"])
-        rows.append({"epoch": trainer.current_epoch, "step": trainer.global_step - 1, "train/loss": loss})
+        logged = ("epoch", "train/loss", "train/lr", "train/head_lr")
+        row = {name: float(trainer.callback_metrics[name]) for name in logged if name in trainer.callback_metrics}
+        rows.append(row | {"step": trainer.global_step - 1})
     return rows
 
 

@@ -23,7 +23,7 @@ from head2head.model.finetuner import Diverged
 from head2head.run import processes
 from head2head.run.early_stopping import HyperbandStopping
 from head2head.run.key import Identity, complete, identify
-from head2head.run.loggers import open_loggers
+from head2head.run.loggers import open_loggers, tell_result
 from head2head.run.profiling import Profile
 from head2head.run.progress import progress_callback
 from head2head.run.record import Parts, blank_result, conclude, last_line
@@ -84,6 +84,7 @@ def run(config: dict[str, Any], overrides: Sequence[str] = (), callbacks: Sequen
             result.stopped = early.stopped if early else None
             seconds = seconds | {"total": time.perf_counter() - started + resume.seconds}
             conclude(result, parts, folder, trainer.global_step, trainer.strategy.root_device, seconds, loggers)
+            tell_result(loggers, result)
         write_result(result, folder)
     resume.remove()
     print(last_line(result, folder), flush=True)
