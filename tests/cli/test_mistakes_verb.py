@@ -12,9 +12,9 @@ import pytest
 from sklearn.metrics import confusion_matrix
 from typer.testing import CliRunner
 
+from composed import compose
 from head2head.cli.main import app
 from head2head.frozen.dispatch import run_one
-from head2head.run.configuration import compose
 
 QUICK = ("encoder=random-tiny", "trainer.enable_progress_bar=false", "threads=1", "save_model=false")
 

@@ -163,7 +163,7 @@ def test_a_pool_whose_code_has_changed_is_computed_anew(bank, tmp_path, monkeypa
 
 
 def test_two_processes_that_want_the_same_features_compute_them_once(tmp_path):
-    settings = [*SETTINGS, f"cache_dir={tmp_path}/cache", "task.train_rows=3000", "head=attention"]
+    settings = [*SETTINGS, f"cache_dir={tmp_path}/cache", "task.rows.train=3000", "head=attention"]
     script = (
         "import sys\nfrom head2head.run.configuration import compose\nfrom head2head.frozen.dispatch import run_one\n"
         "from head2head.model.encoder import Encoder\nfrom pathlib import Path\n"

@@ -21,7 +21,7 @@ from head2head.run.run import run
 from head2head.sweep.job import as_result
 
 SMALL = ["encoder=random-tiny", "trainer.max_epochs=2", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false",
-         "threads=1", "task.train_rows=64", "task.rows.validation=40", "batch_size=16", "checkpoint_minutes=1e-9",
+         "threads=1", "task.rows.train=64", "task.rows.validation=40", "batch_size=16", "checkpoint_minutes=1e-9",
          "trainer.log_every_n_steps=1"]  # fmt: skip
 
 

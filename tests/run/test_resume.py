@@ -25,7 +25,7 @@ SMALL = [
     "trainer.enable_progress_bar=false",
     "trainer.max_epochs=2",
     "trainer.log_every_n_steps=1",
-    "task.train_rows=80",
+    "task.rows.train=80",
     "task.rows.validation=40",
     "batch_size=16",  # 5 steps in an epoch
     "optimizer.lr=1e-2",
@@ -142,12 +142,12 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not(case, tmp_path, steps, c
 @pytest.fixture(scope="module")
 def short(tmp_path_factory):
     """A run of six steps in two epochs, in one go."""
-    return go(tmp_path_factory.mktemp("short") / "whole", "task.train_rows=48")
+    return go(tmp_path_factory.mktemp("short") / "whole", "task.rows.train=48")
 
 
 @pytest.mark.parametrize("step", range(1, 7))
 def test_killed_behind_any_step_the_weights_are_the_same(step, short, tmp_path, steps):
-    again = interrupted(tmp_path / "killed", steps, step, "task.train_rows=48")
+    again = interrupted(tmp_path / "killed", steps, step, "task.rows.train=48")
     weights, expected = (load_file(Path(one.folder, "model.safetensors")) for one in (again, short))
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weights[name], expected[name]) for name in weights)
@@ -160,7 +160,7 @@ def test_no_row_is_left_out_or_seen_twice(tmp_path, steps):
 
 
 def test_a_process_that_was_killed_while_it_worked_leaves_what_the_next_one_needs(tmp_path):
-    overrides = ["task.train_rows=240"]  # 15 steps in an epoch
+    overrides = ["task.rows.train=240"]  # 15 steps in an epoch
     whole = go(tmp_path / "whole", *overrides)
     place = tmp_path / "killed"
     settings = [*SMALL, *overrides, f"output_dir={place}/runs", f"cache_dir={tmp_path}/cache"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from head2head.run.configuration import compose
+from composed import compose
 from head2head.run.result import Result
 from head2head.sweep import display
 from head2head.sweep.display import Display, State
