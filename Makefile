@@ -18,7 +18,7 @@ train: .venv/ready
 	$(BIN)/python train.py head=mean
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/bench.py

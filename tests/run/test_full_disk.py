@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet
 import pytest
+import torch
 import yaml
 from pytorch_lightning.loggers import CSVLogger
 
@@ -49,9 +50,15 @@ WRITES = {
 }
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing was in the way of; not to be changed."""
+    torch.set_num_threads(1)
+    return go(tmp_path_factory.mktemp("whole") / "place")
+
+
 @pytest.mark.parametrize("write", WRITES)
-def test_each_write_that_fails_is_one_line_and_the_run_goes_on_when_there_is_room(write, tmp_path, capsys):
-    whole = go(tmp_path / "whole")
+def test_each_write_that_fails_is_one_line_and_the_run_goes_on_when_there_is_room(write, whole, tmp_path, capsys):
     place = tmp_path / "full"
     with pytest.MonkeyPatch.context() as patch:
         WRITES[write](patch)
@@ -72,8 +79,6 @@ def test_each_write_that_fails_is_one_line_and_the_run_goes_on_when_there_is_roo
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
-    import torch
-
     saved, save = [], torch.save
 
     def third_fails(*arguments):

@@ -21,6 +21,9 @@ parameters:
 """
 
 
+pytestmark = pytest.mark.usefixtures("kept_compositions")
+
+
 @pytest.fixture
 def plan(tmp_path, monkeypatch):
     """The runs of a sweep over two training files."""

@@ -17,11 +17,11 @@ SETTINGS = ["task=majority", "encoder=random-tiny", "trainer.max_epochs=2"]
 
 
 @pytest.fixture(scope="module")
-def runs():
+def runs(composer):
     """Three quick runs and three slow ones."""
     file = SweepFile(Path("x/sweep.yaml"), "x", "grid", {})
     rows = [{"head": head, "seed": seed} for seed in range(3) for head in ("mean", "attention")]
-    return Planner(file, {}, SETTINGS).runs(rows)
+    return Planner(file, {}, SETTINGS, compose=composer).runs(rows)
 
 
 def finished(run, seconds):
