@@ -117,7 +117,7 @@ def test_a_ray_cluster_gives_the_same_and_a_node_that_dies_half_way_does_not_sto
         "defaults: [mean, _self_]\npool: {_target_: own.Noting, special_tokens: true}\n"
     )
     launcher = ["hydra/launcher=ray", f"hydra.launcher.ray.init.address={cluster.address}"]
-    sweep = place.start("head=noting", "seed=0,1,2", *launcher)
+    sweep = place.command("head=noting", "seed=0,1,2", *launcher)
     place.wait(lambda: len(nodes_of(place)) == 2 or sweep.poll() is not None)
     cluster.kill(1)
     done = ended(sweep)
