@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def drawn(rng: Generator, words: Sequence[str]) -> str:
     """One of the words: that of `rng.choice(words)`, which makes an array of them all first."""
-    return words[rng.integers(len(words))]
+    return words[int(rng.integers(len(words)))]
 
 
 @dataclass(kw_only=True)
