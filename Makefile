@@ -18,7 +18,7 @@ train: .venv/ready
 	$(BIN)/python train.py head=mean
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Every command of README and docs on small data; the tests only read them.
 docs-check: .venv/ready

@@ -6,12 +6,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of numpy and scipy: their threads wait for each other in loops
 
 import subprocess
 from pathlib import Path
 
 import pytest
-import torch
 
 from head2head.model.packages import PACKAGES
 
@@ -21,6 +21,8 @@ MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 @pytest.fixture(autouse=True)
 def _one_thread():
     """Bit-equality is promised at equal threads."""
+    import torch  # not before: of pytest-xdist's processes one runs no test
+
     torch.set_num_threads(1)
 
 

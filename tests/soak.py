@@ -36,7 +36,7 @@ import yaml
 from forked import SERVER
 
 ROOT = Path(__file__).resolve().parents[1]
-RUN = ["encoder=random-tiny", "task.train_rows=256", "task.rows.validation=64", "batch_size=16", "trainer.max_epochs=3",
+RUN = ["encoder=random-tiny", "task.rows.train=256", "task.rows.validation=64", "batch_size=16", "trainer.max_epochs=3",
        "checkpoint_minutes=1e-9", "threads=1", "seed=3", "trainer.accelerator=cpu", "trainer.log_every_n_steps=1",
        "trainer.enable_progress_bar=false"]  # fmt: skip
 SWEPT = {

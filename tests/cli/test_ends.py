@@ -16,7 +16,7 @@ from head2head.run import processes
 from head2head.run.run import run
 
 SMALL = ["encoder=random-tiny", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "threads=1",
-         "task.rows.validation=40", "batch_size=16", "trainer.max_epochs=400", "task.train_rows=240"]  # fmt: skip
+         "task.rows.validation=40", "batch_size=16", "trainer.max_epochs=400", "task.rows.train=240"]  # fmt: skip
 
 
 def ended(process):
@@ -89,7 +89,7 @@ def test_a_process_that_does_nothing_yet_ends_with_143_too():
     assert ended(process) == (143, "ended by SIGTERM: nothing was kept")
 
 
-SHORT = [*SMALL, "trainer.max_epochs=1", "task.train_rows=32"]
+SHORT = [*SMALL, "trainer.max_epochs=1", "task.rows.train=32"]
 ON_CPU = "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
 MESSAGES = {
     "CUDA out of memory. Tried to allocate 2.00 GiB": RuntimeError,

@@ -12,9 +12,9 @@ import pytest
 from sklearn.metrics import confusion_matrix
 from typer.testing import CliRunner
 
+from composed import compose
 from head2head.cli.main import app
 from head2head.frozen.dispatch import run_one
-from head2head.run.configuration import compose
 
 QUICK = ("encoder=random-tiny", "trainer.enable_progress_bar=false", "threads=1", "save_model=false")
 
@@ -26,11 +26,12 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     scores = folder / "scores.csv"
     scores.write_text("text,label\n" + "".join(f"the key {i} is here,{i / 4}\n" for i in range(12)), encoding="utf-8")
     values = ("task=table", f"task.train={scores}", f"task.validation={scores}", "task.target=regression")
+    few = "task.rows.train=96"  # no more than are trained on
     commands = {
-        "mean": ("task=agreement", "head=mean"),
-        "max": ("task=agreement", "head=max"),
-        "ner": ("task=entities", "head=ner"),
-        "ner2": ("task=entities", "head=ner", "seed=2"),
+        "mean": ("task=agreement", "head=mean", few),
+        "max": ("task=agreement", "head=max", few),
+        "ner": ("task=entities", "head=ner", few),
+        "ner2": ("task=entities", "head=ner", "seed=2", few),
         "values": (*values, "head=mean"),
         "values2": (*values, "head=cls"),
     }

@@ -10,13 +10,13 @@ import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner
 
+from composed import compose
 from head2head.cli import submit as module
 from head2head.cli.evaluate import evaluate
 from head2head.cli.main import app
 from head2head.cli.submit import FILES, column, submit
 from head2head.data.glue import Glue
 from head2head.errors import UserError
-from head2head.run.configuration import compose
 from head2head.run.key import build_task
 from head2head.run.run import run
 

@@ -7,15 +7,23 @@ from head2head.compare import budget
 from head2head.compare.experiment import build
 from head2head.compare.question import parse
 from head2head.errors import UserError
+from head2head.sweep.composer import Composer
 
 TINY = ["encoder=random-tiny", "encoder.config.num_hidden_layers=4", "task=majority"]
 SMALL = [*TINY, "repeats=1", "folds=2"]
 
 
+@pytest.fixture(scope="module")
+def composer():
+    """One for all questions: composing is what takes time here."""
+    return Composer()
+
+
 @pytest.fixture(autouse=True)
-def _folder(tmp_path, monkeypatch):
+def _folder(tmp_path, monkeypatch, composer):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HEAD2HEAD_DATA", raising=False)
+    monkeypatch.setattr("head2head.compare.experiment.Composer", lambda: composer)
 
 
 def message(*arguments):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from head2head.data import lexicon
+from head2head.data.diagnostics import drawn
 
 NAMES = ["needle", "majority", "agreement", "entities"]
 
@@ -22,6 +23,13 @@ def test_the_data_depend_on_the_data_seed_alone(name, make_task, tables):
     np.random.seed(99)
     assert make_task(name).read("validation").to_list() == tables[name, "validation"]
     assert make_task(name, data_seed=1).read("validation").to_list() != tables[name, "validation"]
+
+
+def test_a_word_is_drawn_as_numpy_chooses_it():
+    ours, numpys = np.random.default_rng(3), np.random.default_rng(3)
+    words = [*lexicon.ADJECTIVES, *lexicon.FILLER]
+    assert [drawn(ours, words) for _ in range(100)] == [str(numpys.choice(words)) for _ in range(100)]
+    assert ours.bit_generator.state == numpys.bit_generator.state
 
 
 @pytest.mark.parametrize("name", NAMES)

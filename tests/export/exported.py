@@ -8,9 +8,9 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
+from composed import compose
 from head2head.model.build import build_model
 from head2head.model.heads.standardization import Standardization
-from head2head.run.configuration import compose
 from head2head.run.key import complete, identify
 from head2head.run.load import LoadedRun, load_run
 from head2head.run.record import save_weights

@@ -7,12 +7,12 @@ import torch
 import yaml
 from exported import finished, of_run
 
+from composed import compose
 from head2head.cli.export import export
 from head2head.errors import UserError
 from head2head.model.checkpoint import Checkpoint, load_encoder
 from head2head.model.encoder import NoPooler
 from head2head.model.output import Needs
-from head2head.run.configuration import compose
 from head2head.run.key import identify
 from head2head.run.result import read_result
 from head2head.run.run import run

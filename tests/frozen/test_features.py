@@ -1,8 +1,8 @@
 """Features on disk: computed once, mapped, and never taken for whole when they are not."""
 
 import errno
+import json
 import os
-import subprocess
 import sys
 import weakref
 from pathlib import Path
@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from frozen_runs import SETTINGS, logits
+from frozen_runs import SETTINGS, logits, run_beside
 
 from composed import compose
+from forked import SERVER
 from head2head.errors import UserError
 from head2head.files import checksum, known_checksum
 from head2head.frozen import head_parts as readings
@@ -163,28 +164,18 @@ def test_a_pool_whose_code_has_changed_is_computed_anew(bank, tmp_path, monkeypa
 
 
 def test_two_processes_that_want_the_same_features_compute_them_once(tmp_path):
-    settings = [*SETTINGS, f"cache_dir={tmp_path}/cache", "task.train_rows=3000", "head=attention"]
-    script = (
-        "import sys\nfrom head2head.run.configuration import compose\nfrom head2head.frozen.dispatch import run_one\n"
-        "from head2head.model.encoder import Encoder\nfrom pathlib import Path\n"
-        "forward = Encoder.forward\ncalls = []\n"
-        "Encoder.forward = lambda self, *batch: calls.append(1) or forward(self, *batch)\n"
-        "Path(sys.argv[1]).touch()\n"
-        "while not all(Path(sys.argv[2], name).exists() for name in 'ab'): pass\n"
-        "result = run_one(compose(sys.argv[3:]))\nprint('calls', len(calls), 'score', result.score)\n"
-    )
+    settings = [*SETTINGS, f"cache_dir={tmp_path}/cache", "task.rows.train=600", "head=attention"]
     both = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path / name), str(tmp_path), *settings,
-             f"output_dir={tmp_path}/{name}-runs"],
-            stdout=subprocess.PIPE, text=True,
-        )
+        SERVER.Process(target=run_beside, args=(str(tmp_path), name, [*settings, f"output_dir={tmp_path}/{name}"]))
         for name in "ab"
-    ]  # fmt: skip
-    told = [process.communicate(timeout=200)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0]
-    calls, scores = zip(*(line.split("calls ")[1].split(" score ") for line in told), strict=True)
-    assert sorted(int(count) > 0 for count in calls) == [False, True]
+    ]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(200)
+    assert [process.exitcode for process in both] == [0, 0]
+    calls, scores = zip(*(json.loads(path.read_text()) for path in tmp_path.glob("*.told")), strict=True)
+    assert sorted(count > 0 for count in calls) == [False, True]
     assert scores[0] == scores[1]
 
 

@@ -257,7 +257,7 @@ def test_each_run_is_on_disk_before_the_next_one_is_trained(tmp_path):
 
 
 def test_losses_of_the_epochs_are_lightnings_and_say_whether_a_head_has_converged(bank, alone, capsys):
-    settings = [*EXACT, "trainer.max_epochs=9", "task.train_rows=60", "head.dropout=0"]
+    settings = [*EXACT, "trainer.max_epochs=9", "task.rows.train=60", "head.dropout=0"]
     (slow,) = bank(["head=mean", "optimizer.lr=1e-4"], settings=settings)
     np.testing.assert_allclose(
         slow.losses, alone("head=mean", "optimizer.lr=1e-4", settings=settings).losses, rtol=1e-6

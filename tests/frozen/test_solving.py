@@ -141,7 +141,7 @@ def test_a_fold_is_solved_on_the_rows_of_the_others_and_evaluate_gives_its_score
 
 
 def test_words_are_rows_of_a_token_task(tmp_path):
-    result = of_run(tmp_path, "head=ner", "task=entities", "task.train_rows=60", "task.rows.validation=30")
+    result = of_run(tmp_path, "head=ner", "task=entities", "task.rows.train=60", "task.rows.validation=30")
     assert result.metric == "entity_f1"
     assert result.score > 0
     assert len(result.solution["scores"]) == len(result.solution["strengths"]) == 13
@@ -150,7 +150,7 @@ def test_words_are_rows_of_a_token_task(tmp_path):
 def test_no_seed_has_a_part_in_it_and_neither_has_what_only_training_knows(tmp_path):
     keys = {}
     for name, more in (("a", []), ("b", ["seed=1"]), ("c", ["trainer.max_epochs=9", "batch_size=3"])):
-        result = of_run(tmp_path, "head=mean", "task.train_rows=80", "task.rows.validation=30", *more)
+        result = of_run(tmp_path, "head=mean", "task.rows.train=80", "task.rows.validation=30", *more)
         keys[name] = (result.key, logits(result).tobytes())
     assert keys["a"][1] == keys["b"][1]
     assert keys["a"] == keys["c"]
@@ -173,7 +173,7 @@ def test_trained_and_solved_runs_share_a_group_and_its_features():
 ])  # fmt: skip
 def test_what_cannot_be_solved_is_refused_in_one_line(tmp_path, settings, message):
     with pytest.raises(UserError, match=message) as told:
-        of_run(tmp_path, "task.train_rows=40", "task.rows.validation=20", *settings)
+        of_run(tmp_path, "task.rows.train=40", "task.rows.validation=20", *settings)
     assert "\n" not in str(told.value)
 
 

@@ -4,9 +4,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from composed import compose
 from head2head.errors import UserError
 from head2head.model.build import BuiltModel, build_data, build_model, targets_of
-from head2head.run.configuration import compose
 from head2head.run.key import build_task
 
 SMALL = ["encoder=random-tiny", "task.rows.train=24", "task.rows.validation=8"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from head2head.run.configuration import compose
+from composed import compose
 from head2head.run.result import Result
 from head2head.run.run import run
 

@@ -20,10 +20,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from head2head.report.analysis import analyse, options_of
-from head2head.report.report import write
-from head2head.report.runs import load
-
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("experiments/*/README.md"))]
 PAGES = [path for path in DOCUMENTS if (path.parent / "results.jsonl").exists()]
@@ -104,26 +100,15 @@ def looked_up(address: str, experiment: Path, made: Path, number: str) -> str:
     return f"{(-100 if column.startswith('-') else 100) * value:.{decimals}f}"
 
 
-@pytest.fixture(scope="module")
-def reports(tmp_path_factory):
-    """The folder of each experiment's report."""
-    folder = tmp_path_factory.mktemp("reports")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        for page in PAGES:
-            (folder / page.parent.name).mkdir()
-            write(analyse(load(page.parent.name), options_of(page.parent, {})), folder / page.parent.name, "")
-    return folder
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.parent.name)
-def test_every_number_in_the_prose_is_the_one_at_its_address(page, reports):
-    assert wrong_numbers(page.read_text("utf-8"), page.parent, reports / page.parent.name) == []
+def test_every_number_in_the_prose_is_the_one_at_its_address(page, committed):
+    _, made = committed(page.parent.name)
+    assert wrong_numbers(page.read_text("utf-8"), page.parent, made) == []
 
 
-def test_a_changed_digit_fails(reports):
+def test_a_changed_digit_fails(committed):
     page = next(page for page in PAGES if "table.csv" in page.read_text("utf-8"))
-    text, made = page.read_text("utf-8"), reports / page.parent.name
+    text, (_, made) = page.read_text("utf-8"), committed(page.parent.name)
     number, address = re.search(r"([\d.]+) = (table\.csv[^;>]*?)\s*(?:;|-->)", text).groups()
     changed = number[:-1] + str((int(number[-1]) + 1) % 10)
     assert wrong_numbers(text.replace(f"{number} = ", f"{changed} = "), page.parent, made)  # in the comment alone

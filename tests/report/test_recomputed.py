@@ -13,7 +13,7 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from synthetic import cross_validated, make_result, write_experiment
 
-from head2head.report.analysis import Options, analyse, options_of
+from head2head.report.analysis import Options, analyse
 from head2head.report.predictions import FILE
 from head2head.report.report import markdown, write
 from head2head.report.runs import load
@@ -55,16 +55,20 @@ def folds(folder: Path) -> Path:
     params=[seeds, folds, *COMMITTED],
     ids=lambda p: p.parent.name if isinstance(p, Path) else p.__name__,
 )
-def written(request, tmp_path_factory):
+def written(request, tmp_path_factory, committed):
     """The folder of a report, results.jsonl, and the runs of each task and head that count, by their numbers."""
-    folder = tmp_path_factory.mktemp("recomputed")
-    path = request.param if isinstance(request.param, Path) else request.param(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(path.parents[2])
-        (folder / "out").mkdir()
-        experiment = load(path.parent.name)
-        write(analyse(experiment, options_of(experiment.folder, {})), folder / "out", "")
-        names = experiment.frame.set_index("key")[["task", "head"]]
+    if isinstance(request.param, Path):
+        path = request.param
+        analysis, out = committed(path.parent.name)
+    else:
+        folder = tmp_path_factory.mktemp("recomputed")
+        path, out = request.param(folder), folder / "out"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            out.mkdir()
+            analysis = analyse(load(path.parent.name), Options())
+            write(analysis, out, "")
+    names = analysis.experiment.frame.set_index("key")[["task", "head"]]
     runs = {}
     for line in path.read_text().splitlines():
         run = json.loads(line)
@@ -73,7 +77,7 @@ def written(request, tmp_path_factory):
     by_cell = defaultdict(list)
     for key in names.index:
         by_cell[tuple(names.loc[key])].append(runs[key])
-    return folder / "out", path, {cell: counted(found) for cell, found in by_cell.items()}
+    return out, path, {cell: counted(found) for cell, found in by_cell.items()}
 
 
 def counted(runs: list[dict]) -> dict[int, dict]:
@@ -228,8 +232,7 @@ def test_intervals_and_p_by_leaving_each_cluster_out(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
-def test_the_committed_table_is_what_the_report_makes(path, monkeypatch):
-    monkeypatch.chdir(REPOSITORY)
-    analysis = analyse(load(path.parent.name), options_of(path.parent, {}))
+def test_the_committed_table_is_what_the_report_makes(path, committed):
+    analysis, _ = committed(path.parent.name)
     made_by = f"head2head report {path.parent.name}"
     assert markdown(analysis, made_by) == (path.parent / "table.md").read_text("utf-8")

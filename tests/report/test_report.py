@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import make_result
+from synthetic import make_result, write_experiment
 from typer.testing import CliRunner
 
 from head2head.cli.main import app
@@ -20,24 +20,37 @@ from head2head.report.report import csv
 FILES = ["comparisons.csv", "metrics.csv", "report.html", "table.csv", "table.md", "table.tex"]
 
 
-@pytest.fixture
-def trial(make):
+def results():
     rng = np.random.default_rng(0)
-    results = [
+    return [
         make_result(task, head, seed, round(float(rng.normal(0.7, 0.02)), 3))
         for task in ("rte", "sst2")
         for head in ("pooler", "mean", "max")
         for seed in range(4)
     ]
-    return make(results)
+
+
+@pytest.fixture
+def trial(make):
+    return make(results())
 
 
 def run(*arguments: str):
     return CliRunner().invoke(app, ["report", *arguments])
 
 
-def test_the_files_are_written_and_named(trial):
-    done = run("trial")
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    """The same with its report, for tests that only read it: its folder, and how the command ended."""
+    place = tmp_path_factory.mktemp("reported")
+    folder = write_experiment(place, results(), "trial")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        return folder, run("trial")
+
+
+def test_the_files_are_written_and_named(reported):
+    trial, done = reported
     assert done.exit_code == 0, done.output
     for name in FILES:
         assert (trial / name).stat().st_size > 0
@@ -47,9 +60,8 @@ def test_the_files_are_written_and_named(trial):
     assert "mean over runs ± standard deviation" in done.output
 
 
-def test_the_page_begins_with_the_command_that_makes_it(trial):
-    run("trial")
-    assert "Made by `head2head report trial`." in (trial / "table.md").read_text()
+def test_the_page_begins_with_the_command_that_makes_it(reported, trial):
+    assert "Made by `head2head report trial`." in (reported[0] / "table.md").read_text()
     run("trial", "--alpha", "0.1", "--reference", "mean", "--margin", "0.02", "--leave-out", "rte")
     made = (trial / "table.md").read_text().splitlines()[2]
     assert made == ("Made by `head2head report trial --reference mean --alpha 0.1 --margin 0.02 --leave-out rte`.")
@@ -74,17 +86,16 @@ def test_a_wrong_file_of_options_is_one_line(trial, text, error):
     assert re.match(rf"error: experiments/trial/report\.yaml(:1)?: {error}", done.stderr)
 
 
-def test_the_same_results_give_the_same_bytes_whatever_their_order(trial, tmp_path):
-    run("trial", "--output", "one")
+def test_the_same_results_give_the_same_bytes_whatever_their_order(reported, trial, tmp_path):
     path = trial / "results.jsonl"
     path.write_text("\n".join(reversed(path.read_text().splitlines())))
-    run("trial", "--output", "two")
+    run("trial", "--output", "other")
     for name in FILES:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+        assert (tmp_path / "other" / name).read_bytes() == (reported[0] / name).read_bytes()
 
 
-def test_metrics_csv_has_every_metric_of_every_run(trial):
-    run("trial")
+def test_metrics_csv_has_every_metric_of_every_run(reported):
+    trial, _ = reported
     found = pd.read_csv(trial / "metrics.csv")
     assert len(found) == 24
     assert list(found) == "task head setting seed reported split metric value baseline".split()
@@ -130,7 +141,8 @@ def test_degenerate_experiments_are_reported(make):
     assert run("trial").exit_code == 0
 
 
-def test_a_report_imports_no_torch(trial):
+def test_a_report_imports_no_torch(make):
+    trial = make([make_result("rte", head, seed, 0.6 + seed / 10) for head in ("mean", "max") for seed in (0, 1)])
     code = "import sys; from head2head.report.report import report; report('trial', {}); "
     code += "assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=trial.parents[1], env=os.environ, capture_output=True)

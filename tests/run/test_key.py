@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from composed import compose
 from head2head.run.canonical import SINCE, canonical
-from head2head.run.configuration import compose
 from head2head.run.key import identify
 
 # Written down. A change of one of these makes every committed result a stranger: do not change them.

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,20 +10,20 @@ import torch
 from safetensors.torch import load_file
 
 from composed import compose
+from forked import ROOT, Forked
 from head2head.errors import UserError
 from head2head.model.finetuner import Diverged, FineTuner
 from head2head.run.result import read_result
 from head2head.run.run import run
 from head2head.speed.cpu import library
 
-ROOT = Path(__file__).parents[2]
 SMALL = [
     "encoder=random-tiny",
     "trainer.accelerator=cpu",
     "trainer.enable_progress_bar=false",
     "trainer.max_epochs=2",
     "trainer.log_every_n_steps=1",
-    "task.train_rows=80",
+    "task.rows.train=80",
     "task.rows.validation=40",
     "batch_size=16",  # 5 steps in an epoch
     "optimizer.lr=1e-2",
@@ -39,6 +37,39 @@ class Killed(BaseException):
     """What ends a run in the middle."""
 
 
+class Steps(list):
+    """The micro-batches that were trained on, each with what dropout would draw next: epoch, rows, numbers. What
+    comes when the list is as long as `killed_at`, another one or a validation, kills the run; when it is as long as
+    `ended_at`, the process is told to end."""
+
+    killed_at = ended_at = None
+
+    def check(self):
+        if len(self) == self.killed_at:
+            self.killed_at = None
+            raise Killed
+        if len(self) == self.ended_at:
+            self.ended_at = None
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def watch(self, patch):
+        """Be told of every step and validation as long as the patch is in place."""
+        train, validate = FineTuner.training_step, FineTuner.on_validation_start
+
+        def training_step(model, batch, batch_idx):
+            self.check()
+            loss = train(model, batch, batch_idx)
+            self.append((model.current_epoch, batch.prediction_ids.tolist(), torch.rand(3).tolist()))
+            return loss
+
+        def on_validation_start(model):
+            self.check()
+            validate(model)
+
+        patch.setattr(FineTuner, "training_step", training_step)
+        patch.setattr(FineTuner, "on_validation_start", on_validation_start)
+
+
 def go(place, *overrides):
     overrides = [*SMALL, f"output_dir={place}/runs", f"cache_dir={place.parent}/cache", *overrides]
     return run(compose(overrides), overrides)
@@ -50,37 +81,20 @@ def checkpoints(place):
 
 @pytest.fixture
 def steps(monkeypatch):
-    """The micro-batches that were trained on, each with what dropout would draw next: epoch, rows, numbers. What
-    comes when the list is as long as `killed_at`, another one or a validation, kills the run; when it is as long as
-    `ended_at`, the process is told to end."""
-
-    class Steps(list):
-        killed_at = ended_at = None
-
-        def check(self):
-            if len(self) == self.killed_at:
-                self.killed_at = None
-                raise Killed
-            if len(self) == self.ended_at:
-                self.ended_at = None
-                os.kill(os.getpid(), signal.SIGTERM)
-
+    """The steps of the test's runs."""
     seen = Steps()
-    train, validate = FineTuner.training_step, FineTuner.on_validation_start
-
-    def training_step(self, batch, batch_idx):
-        seen.check()
-        loss = train(self, batch, batch_idx)
-        seen.append((self.current_epoch, batch.prediction_ids.tolist(), torch.rand(3).tolist()))
-        return loss
-
-    def on_validation_start(self):
-        seen.check()
-        validate(self)
-
-    monkeypatch.setattr(FineTuner, "training_step", training_step)
-    monkeypatch.setattr(FineTuner, "on_validation_start", on_validation_start)
+    seen.watch(monkeypatch)
     return seen
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    """A run in one go, with nothing but SMALL, and its steps; not to be changed."""
+    seen = Steps()
+    with pytest.MonkeyPatch.context() as patch:
+        seen.watch(patch)
+        torch.set_num_threads(1)
+        return go(tmp_path_factory.mktemp("usual") / "whole"), seen
 
 
 def interrupted(place, steps, at, *overrides, between=lambda: None):
@@ -142,12 +156,12 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not(case, tmp_path, steps, c
 @pytest.fixture(scope="module")
 def short(tmp_path_factory):
     """A run of six steps in two epochs, in one go."""
-    return go(tmp_path_factory.mktemp("short") / "whole", "task.train_rows=48")
+    return go(tmp_path_factory.mktemp("short") / "whole", "task.rows.train=48")
 
 
 @pytest.mark.parametrize("step", range(1, 7))
 def test_killed_behind_any_step_the_weights_are_the_same(step, short, tmp_path, steps):
-    again = interrupted(tmp_path / "killed", steps, step, "task.train_rows=48")
+    again = interrupted(tmp_path / "killed", steps, step, "task.rows.train=48")
     weights, expected = (load_file(Path(one.folder, "model.safetensors")) for one in (again, short))
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weights[name], expected[name]) for name in weights)
@@ -160,24 +174,24 @@ def test_no_row_is_left_out_or_seen_twice(tmp_path, steps):
 
 
 def test_a_process_that_was_killed_while_it_worked_leaves_what_the_next_one_needs(tmp_path):
-    overrides = ["task.train_rows=240"]  # 15 steps in an epoch
+    overrides = ["task.rows.train=240"]  # 15 steps in an epoch
     whole = go(tmp_path / "whole", *overrides)
     place = tmp_path / "killed"
     settings = [*SMALL, *overrides, f"output_dir={place}/runs", f"cache_dir={tmp_path}/cache"]
-    process = subprocess.Popen([sys.executable, str(ROOT / "train.py"), *settings], cwd=ROOT)
+    process = Forked("train", settings, ROOT)
     while process.poll() is None and not list(place.glob("runs/.checkpoints/*.ckpt")):
         time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
     same(go(place, *overrides), whole)
     assert [path.name for path in place.glob("runs/*/*/*")] == [Path(whole.folder).name]
     assert not (place / "runs/.checkpoints").exists()
 
 
-def test_a_process_that_is_told_to_end_writes_a_checkpoint_first(tmp_path, steps, capsys):
-    whole = go(tmp_path / "whole")
+def test_a_process_that_is_told_to_end_writes_a_checkpoint_first(usual, tmp_path, steps, capsys):
+    whole, _ = usual
     place, rarely = tmp_path / "killed", "checkpoint_minutes=60"
-    steps.clear()
     steps.ended_at = 7
     with pytest.raises(SystemExit):
         go(place, rarely)
@@ -205,9 +219,10 @@ def of_another_layout(path):
     ("change", "why"),
     [(broken, "cannot be read"), (of_other_code, "other code or data made"), (of_another_layout, "cannot be read")],
 )
-def test_a_checkpoint_that_cannot_be_used_is_told_of_and_the_run_starts_anew(change, why, tmp_path, steps, capsys):
-    whole = go(tmp_path / "whole")
-    batches = list(steps)
+def test_a_checkpoint_that_cannot_be_used_is_told_of_and_the_run_starts_anew(
+    change, why, usual, tmp_path, steps, capsys
+):
+    whole, batches = usual
     place = tmp_path / "killed"
     interrupted(place, steps, 3, between=lambda: change(*checkpoints(place)))
     assert steps[3:] == batches

@@ -28,6 +28,12 @@ def composer() -> Composer:
     return Composer()
 
 
+@pytest.fixture
+def kept_compositions(composer, monkeypatch):
+    """Whatever is asked for is composed by that one."""
+    monkeypatch.setattr("head2head.sweep.request.Composer", lambda: composer)
+
+
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory) -> Project:
     """A small sweep that was started by a command and ran to its end in one go. Not to be changed: there is one for

@@ -71,6 +71,10 @@ class Project:
         kept = ("task", "head", "seed", "score", "metrics", "curve", "collapsed", "baseline", "steps", "tokens", "data")
         return {result["key"]: [result[name] for name in kept] for result in self.results()}
 
+    def outcome_of(self, head: str, seed: int) -> dict[str, list]:
+        """The same, of one run."""
+        return {key: found for key, found in self.outcome().items() if (found[1], found[2]) == (head, seed)}
+
     def wait(self, condition: Callable[[], bool], seconds: float = 200) -> None:
         end = time.monotonic() + seconds
         while not condition():

@@ -18,11 +18,13 @@ GRID = {
 }  # fmt: skip
 
 
+pytestmark = pytest.mark.usefixtures("kept_compositions")
+
+
 @pytest.fixture
-def search(tmp_path, monkeypatch, composer):
+def search(tmp_path, monkeypatch):
     """The search of a grid with some parameters changed, and what was typed."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("head2head.sweep.request.Composer", lambda: composer)
     (tmp_path / "experiments/mine").mkdir(parents=True)
 
     def make(*typed, **changed):

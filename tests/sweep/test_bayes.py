@@ -9,6 +9,7 @@ import pytest
 from head2head.errors import UserError
 from head2head.run.result import Result
 from head2head.sweep import bayes, space
+from head2head.sweep.composer import Composer
 from head2head.sweep.distributions import Choice, Range
 from head2head.sweep.file import SweepFile
 from head2head.sweep.parameters import parameter
@@ -19,10 +20,13 @@ DROPOUT = Range("uniform", {"min": 0.0, "max": 0.9})
 HEADS = Choice(("mean", "max", "cls"))
 
 
+COMPOSER = Composer()  # one for all: composing is what takes time here
+
+
 def planner(sweep_seed=0, maximize=True, **parameters):
     parameters = {name.replace("__", "."): value for name, value in parameters.items()}
     file = SweepFile(Path("mine/sweep.yaml"), "mine", "bayes", parameters, (), "score", maximize, 30)
-    return Planner(file, parameters, ["encoder=random-tiny", "task=needle"], sweep_seed)
+    return Planner(file, parameters, ["encoder=random-tiny", "task=needle"], sweep_seed, compose=COMPOSER)
 
 
 def result(run, score, **changed):

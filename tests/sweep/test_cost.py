@@ -20,10 +20,12 @@ GRID = {
 }  # fmt: skip
 
 
+pytestmark = pytest.mark.usefixtures("kept_compositions")
+
+
 @pytest.fixture
-def planned(tmp_path, monkeypatch, capsys, composer):
+def planned(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("head2head.sweep.request.Composer", lambda: composer)
     monkeypatch.delenv("HEAD2HEAD_DATA", raising=False)
     (tmp_path / "experiments/mine").mkdir(parents=True)
     content = {"method": "grid", "parameters": {name: {"values": values} for name, values in GRID.items()}}

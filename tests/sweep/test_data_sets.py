@@ -2,8 +2,8 @@
 
 import pytest
 
+from composed import compose
 from head2head.errors import UserError
-from head2head.run.configuration import compose
 from head2head.run.key import build_task
 from head2head.sweep.data_sets import DataSets
 from head2head.sweep.request import parse
@@ -19,6 +19,9 @@ parameters:
   head: {values: [mean]}
   seed: {values: [0, 1]}
 """
+
+
+pytestmark = pytest.mark.usefixtures("kept_compositions")
 
 
 @pytest.fixture

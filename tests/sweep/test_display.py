@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from head2head.run.configuration import compose
+from composed import compose
 from head2head.run.result import Result
 from head2head.sweep import display
 from head2head.sweep.display import Display, State
@@ -17,11 +17,11 @@ SETTINGS = ["task=majority", "encoder=random-tiny", "trainer.max_epochs=2"]
 
 
 @pytest.fixture(scope="module")
-def runs():
+def runs(composer):
     """Three quick runs and three slow ones."""
     file = SweepFile(Path("x/sweep.yaml"), "x", "grid", {})
     rows = [{"head": head, "seed": seed} for seed in range(3) for head in ("mean", "attention")]
-    return Planner(file, {}, SETTINGS).runs(rows)
+    return Planner(file, {}, SETTINGS, compose=composer).runs(rows)
 
 
 def finished(run, seconds):

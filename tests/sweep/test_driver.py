@@ -20,6 +20,8 @@ from head2head.sweep.search import Search
 
 ROOT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.usefixtures("kept_compositions")
+
 
 @pytest.fixture
 def sweep(tmp_path, monkeypatch):

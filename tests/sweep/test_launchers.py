@@ -12,13 +12,12 @@ import psutil
 import pytest
 from project import SMALL, Project, ended
 
-ray = pytest.importorskip("ray")
 pytest.importorskip("submitit")
 
 
 def test_joblibs_workers_give_what_one_run_after_another_gives(project, undisturbed):
     place = project(**SMALL)
-    done = ended(place.command("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"))
+    done = place.sweep("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "2 workers x 1 thread"
     assert place.outcome() == undisturbed.outcome()
@@ -27,11 +26,11 @@ def test_joblibs_workers_give_what_one_run_after_another_gives(project, undistur
 
 def test_submitits_jobs_give_what_one_run_after_another_gives(project, undisturbed):
     place = project(**SMALL)
-    done = ended(place.command("seed=0", "hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"))
+    one = ["head=mean", "seed=0"]  # each job is a Python that starts from nothing
+    done = place.sweep(*one, "hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5")
     assert done.returncode == 0, done.stderr
-    first = {key: outcome for key, outcome in undisturbed.outcome().items() if outcome[2] == 0}
-    assert place.outcome() == first
-    assert len(place.folders()) == 2
+    assert place.outcome() == undisturbed.outcome_of("mean", 0)
+    assert len(place.folders()) == 1
 
 
 class Cluster:
@@ -43,6 +42,7 @@ class Cluster:
         self.port = 20001 + os.getpid() % 5000  # Ray's workers take lower ones
 
     def start(self) -> None:
+        ray = pytest.importorskip("ray")  # not before: every process of pytest-xdist reads this file
         address = f"{ray.util.get_node_ip_address()}:{self.port}"
         for where in ([f"--port={self.port}", "--head", "--include-dashboard=false"], [f"--address={address}"]):
             command = [str(Path(sys.executable).parent / "ray"), "start", "--block", "--num-cpus=1",
@@ -117,13 +117,13 @@ def test_a_ray_cluster_gives_the_same_and_a_node_that_dies_half_way_does_not_sto
         "defaults: [mean, _self_]\npool: {_target_: own.Noting, special_tokens: true}\n"
     )
     launcher = ["hydra/launcher=ray", f"hydra.launcher.ray.init.address={cluster.address}"]
-    sweep = place.command("head=noting", "seed=0,1,2,3", *launcher)
+    sweep = place.command("head=noting", "seed=0,1,2", *launcher)
     place.wait(lambda: len(nodes_of(place)) == 2 or sweep.poll() is not None)
     cluster.kill(1)
     done = ended(sweep)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 of 4 runs finished" in done.stdout
+    assert "3 of 3 runs finished" in done.stdout
     assert len(nodes_of(place)) == 2
     noted = by_seed(place, "noting")
-    assert sorted(noted) == [0, 1, 2, 3]
+    assert sorted(noted) == [0, 1, 2]
     assert {seed: noted[seed] for seed in (0, 1)} == by_seed(undisturbed, "mean")

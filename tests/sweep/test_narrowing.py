@@ -15,11 +15,13 @@ FILES = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("kept_compositions")
+
+
 @pytest.fixture
-def written(tmp_path, monkeypatch, composer):
+def written(tmp_path, monkeypatch):
     """Writes sweep files with what is needed alone; further keys as given."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("head2head.sweep.request.Composer", lambda: composer)
     monkeypatch.delenv("HEAD2HEAD_DATA", raising=False)
     (tmp_path / "experiments/mine").mkdir(parents=True)
 

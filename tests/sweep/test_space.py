@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from head2head.run.configuration import compose
+from composed import compose
 from head2head.run.key import identify
 from head2head.sweep import space
 from head2head.sweep.distributions import Choice, Range
@@ -110,7 +110,7 @@ def check_parity(path, count):
     """Each of some rows: the agent's command is our overrides, and stands for the run that we plan."""
     file = read(path)
     extra = [str(part) for part in yaml.safe_load(path.read_text())["command"] if "=" in str(part)]
-    planner = Planner(file, file.parameters, file.settings)
+    planner = Planner(file, file.parameters, file.settings, compose=compose)
     keys = set()
     for row in rows_of(file, count):
         (planned,) = planner.runs([row])
@@ -146,5 +146,5 @@ def test_whole_floats_that_wandbs_server_sends_as_integers_are_the_same_run(mixe
     file = read(mixed)
     row = next(row for row in space.grid(file.parameters) if row["optimizer.lr"] == 2.0)
     sent = agents_command(mixed, row | {"optimizer.lr": 2})[3:]
-    (planned,) = Planner(file, file.parameters, file.settings).runs([row])
+    (planned,) = Planner(file, file.parameters, file.settings, compose=compose).runs([row])
     assert identify(compose(sent)).key == planned.key

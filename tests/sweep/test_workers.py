@@ -11,6 +11,8 @@ from head2head.errors import UserError
 from head2head.sweep.request import parse
 from head2head.sweep.workers import choose, on_gpu, share
 
+pytestmark = pytest.mark.usefixtures("kept_compositions")
+
 
 @pytest.fixture
 def cores():

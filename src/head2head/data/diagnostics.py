@@ -6,6 +6,7 @@ What they are expected to show is a prediction, to be checked by measurement.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -18,6 +19,11 @@ from head2head.data.task import Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+
+def drawn(rng: Generator, words: Sequence[str]) -> str:
+    """One of the words: that of `rng.choice(words)`, which makes an array of them all first."""
+    return words[int(rng.integers(len(words)))]
 
 
 @dataclass(kw_only=True)
@@ -100,19 +106,19 @@ class Agreement(Diagnostic):
             [not plural] if rng.integers(2) else [bool(n) for n in rng.permutation([plural, not plural, not plural])]
         )
         nouns = [self._noun(rng, n) for n in [plural, *numbers]]
-        phrases = [f"{rng.choice(lexicon.PREPOSITIONS)} {noun}" for noun in nouns[1:]]
-        verb = str(rng.choice(lexicon.PLURAL_VERBS if plural == bool(acceptable) else lexicon.SINGULAR_VERBS))
-        complement = rng.choice(lexicon.COMPLEMENTS[verb].split())
-        opening = str(rng.choice(lexicon.OPENINGS))
+        phrases = [f"{drawn(rng, lexicon.PREPOSITIONS)} {noun}" for noun in nouns[1:]]
+        verb = drawn(rng, lexicon.PLURAL_VERBS if plural == bool(acceptable) else lexicon.SINGULAR_VERBS)
+        complement = drawn(rng, lexicon.COMPLEMENTS[verb].split())
+        opening = drawn(rng, lexicon.OPENINGS)
         return {
-            "text": " ".join([opening, nouns[0], *phrases, verb, str(complement)]).strip() + " .",
+            "text": " ".join([opening, nouns[0], *phrases, verb, complement]).strip() + " .",
             "label": acceptable,
         }
 
     @staticmethod
     def _noun(rng: Generator, plural: bool) -> str:
-        noun = str(rng.choice(lexicon.PLURAL if plural else lexicon.SINGULAR))
-        return f"the {rng.choice(lexicon.ADJECTIVES)} {noun}" if rng.integers(2) else f"the {noun}"
+        noun = drawn(rng, lexicon.PLURAL if plural else lexicon.SINGULAR)
+        return f"the {drawn(rng, lexicon.ADJECTIVES)} {noun}" if rng.integers(2) else f"the {noun}"
 
 
 @dataclass(kw_only=True)
@@ -122,7 +128,7 @@ class Entities(Diagnostic):
     kind: ClassVar[str] = "token"
 
     def example(self, rng: Generator, split: str, i: int) -> dict:
-        template = str(rng.choice(lexicon.ENTITY_TEMPLATES[i % len(lexicon.ENTITY_TEMPLATES)]))
+        template = drawn(rng, lexicon.ENTITY_TEMPLATES[i % len(lexicon.ENTITY_TEMPLATES)])
         tokens: list[str] = []
         tags: list[int] = []
         for word in template.split():
@@ -130,9 +136,9 @@ class Entities(Diagnostic):
                 tokens.append(word)
                 tags.append(0)
                 continue
-            name = [str(rng.choice(lexicon.FIRST_NAMES))]
+            name = [drawn(rng, lexicon.FIRST_NAMES)]
             if rng.integers(2):
-                name.append(str(rng.choice(lexicon.LAST_NAMES)))
+                name.append(drawn(rng, lexicon.LAST_NAMES))
             kind = self.labels.index(f"B-{word.strip('{}')}")
             tokens += name
             tags += [kind] + [kind + 1] * (len(name) - 1)

@@ -1,6 +1,8 @@
 """Where encoders come from: the hub, a folder, an installed package, or random weights."""
 
+import functools
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -316,12 +318,26 @@ def random_config(fields: Mapping[str, Any], **options: Any) -> BertConfig:
             raise UserError(f"encoder.config: {name}={value}: {min(1, known[name])} or above")
     try:
         config = BertConfig(**{**fields, **options})
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            BertModel(config)  # checks what the configuration does not
+        build_without_weights(json.dumps({**fields, **options}))
     except (TypeError, ValueError, KeyError, AssertionError, StrictDataclassError) as error:
         reason = f"unknown value {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise UserError(f"encoder.config: {reason}") from error
     return config
+
+
+@functools.lru_cache(maxsize=64)
+def build_without_weights(settings: str) -> None:
+    """Build a BERT that has no memory, which checks what its configuration does not; once for the same settings, since
+    a run asks for its configuration several times.
+
+    Args:
+        settings: fields of the configuration, as json.
+
+    Raises:
+        TypeError, ValueError, KeyError, AssertionError: it cannot be built.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        BertModel(BertConfig(**json.loads(settings)))
 
 
 def with_blank_before_words(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:

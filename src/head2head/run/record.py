@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import platform
 import resource
@@ -165,8 +166,10 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+@functools.cache
 def git_commit() -> str | None:
-    """The checkout's commit, with + behind it when files have changed since; None for an installed wheel."""
+    """The checkout's commit when the process first asked, for its code stays what it was then; with + behind it when
+    files had changed since. None for an installed wheel."""
     if CONFIGS.parent == Path(__file__).parents[1]:
         return None
     git = ["git", "-C", str(CONFIGS.parent)]

@@ -27,6 +27,18 @@ def anew(monkeypatch, tmp_path):
     library.attempt.cache_clear()
 
 
+@pytest.fixture
+def tiny(anew, tmp_path, monkeypatch):
+    """The same, of a source that is compiled in no time."""
+    source = tmp_path / "tiny/layer.c"
+    source.parent.mkdir()
+    source.with_name("products.h").write_text("static long zero(void) { return 0; }\n")
+    source.write_text('#include "products.h"\nlong kept(void) { return zero(); }\n')
+    monkeypatch.setattr(library, "SOURCE", source)
+    monkeypatch.setenv("CC", library.compilers()[0][0])  # no other one is tried
+    return anew
+
+
 def encoder() -> Encoder:
     return Encoder(BertModel(BertConfig(hidden_size=24, num_hidden_layers=1, num_attention_heads=2,
                                         intermediate_size=40, vocab_size=60)), Needs(frozenset({1})))  # fmt: skip
@@ -55,7 +67,7 @@ def test_without_a_compiler_torch_computes_the_layers_and_it_is_said_why(anew, m
     assert not list(anew.glob("*"))
 
 
-def test_what_cannot_be_loaded_is_taken_away_and_the_next_compiler_is_tried(anew, monkeypatch, tmp_path):
+def test_what_cannot_be_loaded_is_taken_away_and_the_next_compiler_is_tried(tiny, monkeypatch, tmp_path):
     """A compiler that makes something else stands for one whose OpenMP torch does not bring."""
     bad = tmp_path / "gcc"
     bad.write_text("""#!/bin/sh
@@ -68,11 +80,11 @@ while [ "$1" ]; do [ "$1" = -o ] && echo no library > "$2"; shift; done
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{path}")
     monkeypatch.delenv("CC", raising=False)
     assert library.why_not() is None
-    assert len(list(anew.glob("*.so"))) == 1
+    assert len(list(tiny.glob("*.so"))) == 1
     monkeypatch.setenv("CC", str(bad))
     library.attempt.cache_clear()
     assert "cannot be loaded" in library.why_not()
-    assert len(list(anew.glob("*.so"))) == 1
+    assert len(list(tiny.glob("*.so"))) == 1
 
 
 def test_a_cache_that_cannot_be_written_is_told_in_one_line(monkeypatch, tmp_path):
@@ -93,7 +105,7 @@ def test_code_that_does_not_compile_is_told_in_one_line(anew, monkeypatch, tmp_p
     assert not list(anew.glob("*.so"))
 
 
-@pytest.mark.usefixtures("anew")
+@pytest.mark.usefixtures("tiny")
 def test_what_was_compiled_once_is_taken_again(monkeypatch):
     path = library.built(library.compilers()[0], torch.float32)
     before = path.stat().st_mtime_ns
@@ -106,14 +118,11 @@ def test_what_was_compiled_once_is_taken_again(monkeypatch):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.usefixtures("anew")
+@pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("changed", ["layer.c", "products.h"])
-def test_what_is_compiled_follows_every_file_of_the_source(monkeypatch, tmp_path, changed):
-    for file in library.SOURCE.parent.glob("*.[ch]"):
-        shutil.copy(file, tmp_path)
-    monkeypatch.setattr(library, "SOURCE", tmp_path / "layer.c")
+def test_what_is_compiled_follows_every_file_of_the_source(changed):
     before = library.built(library.compilers()[0], torch.float32)
-    with (tmp_path / changed).open("a") as file:
+    with library.SOURCE.with_name(changed).open("a") as file:
         file.write("/* */\n")
     assert library.built(library.compilers()[0], torch.float32) != before
 
@@ -129,17 +138,6 @@ def test_the_source_compiles_without_a_warning(tmp_path):
 EVIL = """#include <stdio.h>
 __attribute__((constructor)) static void attack(void) { fclose(fopen("%s", "w")); }
 """
-
-
-@pytest.fixture
-def tiny(anew, tmp_path, monkeypatch):
-    """The same, of a source that is compiled in no time."""
-    source = tmp_path / "tiny/layer.c"
-    source.parent.mkdir()
-    source.write_text("long kept(void) { return 0; }\n")
-    monkeypatch.setattr(library, "SOURCE", source)
-    monkeypatch.setenv("CC", library.compilers()[0][0])  # no other one is tried
-    return anew
 
 
 @pytest.fixture
