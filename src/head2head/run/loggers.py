@@ -66,7 +66,7 @@ def tell_result(loggers: Sequence[Logger], result: Result) -> None:
         if type(logger).__name__ == "TensorBoardLogger":
             settings = described(result.task, result.head, result.seed, result.config)
             values = {name: float(value) for name, value in ended.items() if value is not None}
-            logger.log_hyperparams(settings, values)  # type: ignore[call-arg]
+            logger.log_hyperparams(settings, values)
         elif type(logger).__name__ == "WandbLogger":
             logger.summarise(ended)  # type: ignore[attr-defined]
 
