@@ -8,6 +8,7 @@ from documented import ROOT, files_in, pages
 
 PAIR = "index\tsentence1\tsentence2"
 STSB = "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2"
+MRPC = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String"
 NOUNS = ("film", "book", "play", "song", "meal", "hotel", "game", "story", "beach", "train")
 QUALITIES = ("good", "bad", "great", "dull")
 LABELS = {"good": "pos", "great": "pos", "bad": "neg", "dull": "neg"}
@@ -54,7 +55,7 @@ def benchmark_files() -> dict[str, str]:
     words = "-DOCSTART- -X- O O\n\n" + "".join(SENTENCE.format(noun).replace(" ", " X X ") for noun in NOUNS * 4)
     return {
         "glue/CoLA/train.tsv": cola, "glue/CoLA/dev.tsv": cola,
-        **{f"glue/MRPC/{split}.tsv": f"Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n{mrpc}" for split in ("train", "dev")},
+        **{f"glue/MRPC/{split}.tsv": f"{MRPC}\n{mrpc}" for split in ("train", "dev")},
         **{f"glue/SST-2/{split}.tsv": f"sentence\tlabel\n{sst2}" for split in ("train", "dev")},
         "glue/RTE/train.tsv": f"{PAIR}\tlabel\n{rte}", "glue/RTE/dev.tsv": f"{PAIR}\tlabel\n{rte}",
         "glue/RTE/test.tsv": f"{PAIR}\n" + "".join(f"{i}\ta\tb\n" for i in range(3000)),
