@@ -8,6 +8,7 @@ from documented import ROOT, files_in, pages
 
 PAIR = "index\tsentence1\tsentence2"
 STSB = "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2"
+MRPC = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String"
 NOUNS = ("film", "book", "play", "song", "meal", "hotel", "game", "story", "beach", "train")
 QUALITIES = ("good", "bad", "great", "dull")
 LABELS = {"good": "pos", "great": "pos", "bad": "neg", "dull": "neg"}
@@ -49,9 +50,13 @@ def benchmark_files() -> dict[str, str]:
     pairs = [(text, f"{text}, they said") for text, _ in texts()]
     rte = "".join(f"{i}\t{a}\t{b}\t{('', 'not_')[i % 2]}entailment\n" for i, (a, b) in enumerate(pairs))
     stsb = "".join(f"{i}\tg\tf\t2012\t1\tn\tn\t{a}\t{b}\t{i % 6}\n" for i, (a, b) in enumerate(pairs))
+    mrpc = "".join(f"{i % 2}\t{i}\t{i}\t{a}\t{b}\n" for i, (a, b) in enumerate(pairs))
+    sst2 = "".join(f"{text}\t{label == 'pos':d}\n" for text, label in texts())
     words = "-DOCSTART- -X- O O\n\n" + "".join(SENTENCE.format(noun).replace(" ", " X X ") for noun in NOUNS * 4)
     return {
         "glue/CoLA/train.tsv": cola, "glue/CoLA/dev.tsv": cola,
+        **{f"glue/MRPC/{split}.tsv": f"{MRPC}\n{mrpc}" for split in ("train", "dev")},
+        **{f"glue/SST-2/{split}.tsv": f"sentence\tlabel\n{sst2}" for split in ("train", "dev")},
         "glue/RTE/train.tsv": f"{PAIR}\tlabel\n{rte}", "glue/RTE/dev.tsv": f"{PAIR}\tlabel\n{rte}",
         "glue/RTE/test.tsv": f"{PAIR}\n" + "".join(f"{i}\ta\tb\n" for i in range(3000)),
         "glue/STS-B/train.tsv": f"{STSB}\tscore\n{stsb}", "glue/STS-B/dev.tsv": f"{STSB}\tscore\n{stsb}",
