@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, matthews_corrcoef
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_info
 
 from composed import compose
 from head2head.cli.evaluate import evaluate
@@ -19,6 +20,7 @@ from head2head.data.folds import assign
 from head2head.errors import UserError
 from head2head.frozen.dispatch import run_one
 from head2head.frozen.eligible import group_of
+from head2head.model.exact import solve
 from head2head.run.key import identify
 from head2head.run.result import Result
 
@@ -186,3 +188,18 @@ def test_rows_that_all_share_a_text_are_a_user_error(tmp_path):
     (tmp_path / "t.csv").write_text("text,label\n" + "same,a\nsame,b\n" * 5)
     with pytest.raises(UserError, match="all share a text"):
         of_run(tmp_path, "task=table", f"task.train={tmp_path}/t.csv", f"task.validation={tmp_path}/t.csv")
+
+
+def test_numpy_multiplies_with_the_threads_that_were_asked_for(encoder, files, tmp_path, monkeypatch):
+    """Its own number is that of the cores, and as many more than there are wait for each other."""
+    found = []
+
+    def watched(*arguments):
+        found.extend(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
+        return solve(*arguments)
+
+    monkeypatch.setattr("head2head.frozen.solving.solve", watched)
+    settings = ["task=table", *files(values=False), "encoder=any", f"encoder.name={encoder}", "threads=2"]
+    of_run(tmp_path, *settings)
+    assert found
+    assert set(found) == {2}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from head2head.data.folds import assign, strata
@@ -60,7 +61,9 @@ def solve_run(run: FrozenRun, batches: Mapping[str, Batches], task: Task) -> Non
     output = run.model.head.classifier.output
     assert isinstance(output, nn.Linear)
     standardize(run.head, batches["train"])
-    run.solution = solution(run, output, batches["train"], task, run.settings)
+    # numpy's products do not keep to torch's number of threads, and more than there are cores wait for each other.
+    with threadpool_limits(torch.get_num_threads(), user_api="blas"):
+        run.solution = solution(run, output, batches["train"], task, run.settings)
     classifier = run.solution.classifier
     with torch.no_grad():
         output.weight.copy_(torch.from_numpy(classifier.weight))
