@@ -226,7 +226,7 @@ def left_over(area: Path) -> list[str]:
     """What a finished campaign should not hold: run folders without a result, and damaged files."""
     said = [
         f"{path}: no result"
-        for path in (area / "lightning_logs").glob("[!.]*/*/*/")
+        for path in (area / "lightning_logs").glob("[!.]*/*/[!.]*/")
         if not (path / "result.json").exists()
     ]
     for path in [*area.rglob("*.json"), *area.rglob("results.jsonl")]:

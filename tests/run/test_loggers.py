@@ -190,3 +190,8 @@ def test_a_wandb_that_dies_half_way_costs_its_curves_alone(tmp_path, capsys, mon
     assert result.metrics == whole.metrics
     assert len(Path(result.folder, "metrics.csv").read_text().splitlines()) > 1
     assert "W&B: " in capsys.readouterr().err
+    after = [*settings, "seed=2"]  # the next run of the same process
+    folder = Path(run(compose(after), after).folder)
+    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
+    assert wandb_file.read_finished(path)["config"]["seed"] == 2
+    assert "W&B: " not in capsys.readouterr().err

@@ -81,6 +81,18 @@ def finish_wandb(loggers: Sequence[Logger], status: int) -> None:
         except Exception as error:
             reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
             print(f"W&B: not all was sent ({reason}); the run's own files are whole", file=sys.stderr, flush=True)
+            forget_wandb()
+
+
+def forget_wandb() -> None:
+    """Let the next run have a run and a process of W&B's of its own, when the process behind this one has died: W&B
+    would hand out the dead run again."""
+    import wandb as client
+    from wandb.sdk.lib import module
+
+    with contextlib.suppress(Exception):  # it cannot end in order
+        client.teardown()
+    module.unset_globals()
 
 
 def tensorboard(folder: Path, **run: Any) -> Logger:  # noqa: ARG001

@@ -143,7 +143,9 @@ def parsed(text: str | bytes) -> Result:
         Newer: its schema is a later one.
     """
     fields = json.loads(text)
-    schema = fields.get("schema", 1) if isinstance(fields, dict) else None
+    if not isinstance(fields, dict):
+        raise TypeError("not a mapping")
+    schema = fields.get("schema", 1)
     if not isinstance(schema, int) or schema < 1:
         raise ValueError(f"schema {schema}")
     if schema > SCHEMA:
