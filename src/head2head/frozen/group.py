@@ -74,11 +74,8 @@ def run_group(configs: Sequence[dict[str, Any]], overrides: Sequence[Sequence[st
     identities = [identify(first)]
     task = identities[0].task
     identities += [identify(config, task) for config in configs[1:]]
-    if first["threads"] is not None:
-        torch.set_num_threads(first["threads"])
-    trainer = build_trainer(first["trainer"] | {"enable_progress_bar": False})  # checks what was asked for
+    trainer, dtype = computing(first)
     device = trainer.strategy.root_device
-    dtype = torch.float64 if trainer.precision == "64-true" else torch.float32
     data = build_data(first, task, identities[0].seed, ["train", *task.validation_splits])
     targets = targets_of(data, task.validation_splits)
 
@@ -135,9 +132,8 @@ def encode(configs: Sequence[dict[str, Any]]) -> None:
     identities = [identify(first)]
     task = identities[0].task
     identities += [identify(config, task) for config in configs[1:]]
-    trainer = build_trainer(first["trainer"] | {"enable_progress_bar": False})
+    trainer, dtype = computing(first)
     device = trainer.strategy.root_device
-    dtype = torch.float64 if trainer.precision == "64-true" else torch.float32
     data = build_data(first, task, identities[0].seed, ["train", *task.validation_splits])
     heads, _ = built_heads(configs, identities)
     encoder, _ = encoder_for(first, heads)
@@ -147,6 +143,19 @@ def encode(configs: Sequence[dict[str, Any]]) -> None:
     encoder = encoder.to(device, dtype)
     trained = [trainable_head(head.to(device, dtype), encoder) for head in heads.values()]
     open_batches(first, task, data, encoder, [head for head in trained if head], device, first["cache_dir"])
+
+
+def computing(config: dict[str, Any]) -> tuple[pl.Trainer, torch.dtype]:
+    """What runs of a group are computed by: Lightning's Trainer, which knows the device and checks what was asked for,
+    and the precision. From here on torch has the number of threads, by which the last bits of features may differ.
+
+    Raises:
+        UserError: an argument of the Trainer that cannot be.
+    """
+    if config["threads"] is not None:
+        torch.set_num_threads(config["threads"])
+    trainer = build_trainer(config["trainer"] | {"enable_progress_bar": False})
+    return trainer, torch.float64 if trainer.precision == "64-true" else torch.float32
 
 
 def fitted(run: FrozenRun, batches: Mapping[str, Batches], task: Task, schedule: Schedule, progress: Progress) -> None:
